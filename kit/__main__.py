@@ -1,0 +1,5 @@
+"""``python -m kit`` is the ``kit`` command."""
+
+from kit.cli.main import main
+
+main()

@@ -1,0 +1,406 @@
+"""The configuration of a build: one YAML file, strictly checked.
+
+Every key is known, typed and bounded here and nowhere else. :func:`load_config` turns a file into a frozen
+:class:`Config` or raises one :class:`~kit.errors.ConfigError` line that names the key, the value, the reason and the
+nearest valid choice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from kit.errors import ConfigError
+
+Norm = Literal["batch", "layer", "none"]
+
+KERNEL = 7
+"""Taps of every encoder convolution but the 1x1 ones (SEED: kernel 7, stride 2)."""
+
+_C_WORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int long register
+restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+and bool class compl delete false friend namespace new not operator or private protected public template this throw
+true try using virtual xor main kit
+"""
+C_RESERVED = frozenset(_C_WORDS.split())
+"""Words that cannot be a C or C++ symbol prefix; ``kit`` is the prefix of the hand-written runtime."""
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, types are not coerced, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _nearest(value: float, choices: list[int]) -> int:
+    return min(choices, key=lambda c: (abs(c - value), c))
+
+
+def _power_of_two(key: str, value: int, low: int, high: int) -> int:
+    choices = [1 << i for i in range(low.bit_length() - 1, high.bit_length())]
+    if value not in choices:
+        raise ValueError(f"must be a power of two in {low}..{high}; nearest valid: {_nearest(value, choices)}")
+    return value
+
+
+class SignalConfig(Section):
+    """What the sensor delivers and how much of it makes a frame."""
+
+    kind: Literal["ppg", "ecg"] = "ppg"
+    sample_rate_hz: Annotated[int, Field(ge=1, le=4000)] = 64
+    frame_samples: Annotated[int, Field(ge=16, le=4096)] = 320
+    sample_bits: Annotated[int, Field(ge=8, le=24)] = 16
+
+    @property
+    def container_bits(self) -> int:
+        """Width of the C type that holds a sample: 16 or 32."""
+        return 16 if self.sample_bits <= 16 else 32
+
+    @property
+    def frame_seconds(self) -> float:
+        """Duration of a frame in seconds."""
+        return self.frame_samples / self.sample_rate_hz
+
+
+class ModelConfig(Section):
+    """The RVQ autoencoder; the keys and defaults are those of its description."""
+
+    embedding_dim: Annotated[int, Field(ge=1, le=64)] = 16
+    latent_width: int = 256
+    num_levels: Annotated[int, Field(ge=1, le=8)] = 2
+    num_stages: Annotated[int, Field(ge=1, le=6)] = 3
+    base_filters: Annotated[int, Field(ge=1, le=256)] = 32
+    multiplier: Annotated[float, Field(ge=1.0, le=4.0)] = 1.25
+    beta: Annotated[float, Field(ge=0.0, le=10.0)] = 0.25
+    encoder_block_norm: Norm = "batch"
+    encoder_head_norm: Norm = "none"
+    decoder_block_norm: Norm = "none"
+    decoder_head_norm: Norm = "layer"
+
+    @field_validator("latent_width")
+    @classmethod
+    def _latent_width(cls, value: int) -> int:
+        return _power_of_two("latent_width", value, 2, 1024)
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of one index: log2(latent_width)."""
+        return self.latent_width.bit_length() - 1
+
+    @property
+    def downsampling(self) -> int:
+        """Samples per latent position: 2 ** num_stages."""
+        return 1 << self.num_stages
+
+    @property
+    def stage_filters(self) -> tuple[int, ...]:
+        """Output channels of each encoder stage: floor(base_filters * multiplier ** stage)."""
+        return tuple(math.floor(self.base_filters * self.multiplier**i) for i in range(self.num_stages))
+
+
+class NpzSource(Section):
+    """A folder of .npz recordings, optionally with a ``manifest.csv`` (file, subject, split) beside or above it."""
+
+    type: Literal["npz"]
+    folder: str
+    dataset: str
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class CsvSource(Section):
+    """CSV files matching ``files`` below the data root; one subject per match of ``subject_pattern``."""
+
+    type: Literal["csv"]
+    files: str
+    column: str
+    sample_rate_hz: Annotated[float, Field(gt=0.0)]
+    dataset: str
+    scale: Annotated[float, Field(gt=0.0)] = 1.0
+    """ADC codes per unit of the column: samples are round(value * scale)."""
+    subject_pattern: str = r"(.+)\.csv$"
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class DemoSource(Section):
+    """The recordings carried by the ``demo`` extra (a PyPI package); nothing is copied from it."""
+
+    type: Literal["demo"]
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class SyntheticSource(Section):
+    """Generated PPG, labelled synthetic in every output; see kit/data/synthetic.py."""
+
+    type: Literal["synthetic"]
+    subjects: Annotated[int, Field(ge=3, le=10000)] = 12
+    seconds_per_subject: Annotated[int, Field(ge=5, le=86400)] = 120
+    seed: Annotated[int, Field(ge=0)] = 1
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+Source = Annotated[NpzSource | CsvSource | DemoSource | SyntheticSource, Field(discriminator="type")]
+
+
+class SplitConfig(Section):
+    """Seeded split by subject, for sources whose manifest does not fix one."""
+
+    train: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.7
+    val: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    seed: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> SplitConfig:
+        total = self.train + self.val + self.test
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"train + val + test must be 1, they sum to {total:g}; nearest valid: 0.7, 0.15, 0.15")
+        return self
+
+
+class GateConfig(Section):
+    """Quality gates of the windows used in training; test frames are only gated where flat or non-finite."""
+
+    flat_std_codes: Annotated[float, Field(ge=0.0)] = 1e-3
+    railed_fraction_max: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
+
+
+class DataConfig(Section):
+    """Where recordings come from and how they become frames."""
+
+    root: str | None = None
+    sources: tuple[Source, ...] = (SyntheticSource(type="synthetic"),)
+    split: SplitConfig = SplitConfig()
+    gates: GateConfig = GateConfig()
+    mode: Literal["memory", "streaming", "tfrecord"] = "memory"
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("sources")
+    @classmethod
+    def _not_empty(cls, value: tuple[Source, ...]) -> tuple[Source, ...]:
+        if not value:
+            raise ValueError("needs at least one source; nearest valid: [{type: synthetic}]")
+        return value
+
+
+class PreprocessConfig(Section):
+    """Training-time preprocessing; the per-frame normalisation itself is firmware/NUMERICS.md section 2."""
+
+    random_crop: bool = True
+    noise_std: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Standard deviation of Gaussian noise added to normalised training frames (1 = the frame's own deviation)."""
+
+
+class TrainConfig(Section):
+    """Float training of the autoencoder."""
+
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    epochs: Annotated[int, Field(ge=1, le=100000)] = 30
+    steps_per_epoch: Annotated[int, Field(ge=1, le=1000000)] = 200
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-3
+    final_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-5
+    early_stopping_epochs: Annotated[int, Field(ge=1)] = 10
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class QuantizeConfig(Section):
+    """Float encoder and codebooks to integers."""
+
+    calibration_frames: Annotated[int, Field(ge=8, le=100000)] = 1024
+    input_clip: int = 4
+    """The INT8 input spans -input_clip .. input_clip units of the frame's scale: 128 / input_clip LSB per unit."""
+    codebook_bits: Literal[8, 16] = 8
+    refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
+
+    @field_validator("input_clip")
+    @classmethod
+    def _input_clip(cls, value: int) -> int:
+        return _power_of_two("input_clip", value, 2, 16)
+
+
+class PacketConfig(Section):
+    """What one frame becomes on the wire."""
+
+    side_information: bool = True
+    """Send the frame's mean and scale, so that the decoder restores original units."""
+
+
+class FirmwareConfig(Section):
+    """How the device code is rendered."""
+
+    engine: Literal["aot", "tflm"] = "aot"
+    symbol_prefix: str = "ppg"
+    embedded_frames: Annotated[int, Field(ge=1, le=64)] = 8
+    """Frames carried in the firmware for the self-test and the replay stream."""
+    ring_margin_samples: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Samples that may arrive while a finished frame waits for its first encoder step."""
+
+    @field_validator("symbol_prefix")
+    @classmethod
+    def _symbol_prefix(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or value in C_RESERVED or value.startswith("kit_"):
+            clean = re.sub(r"[^a-z0-9_]", "_", value.lower()).lstrip("_0123456789")[:28] or "ppg"
+            clean = f"{clean}_codec" if clean in C_RESERVED or clean.startswith("kit_") else clean
+            raise ValueError(f"must be a lower-case C identifier that is no reserved word; nearest valid: {clean}")
+        return value
+
+
+class Config(Section):
+    """A whole build."""
+
+    name: str
+    signal: SignalConfig = SignalConfig()
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    preprocess: PreprocessConfig = PreprocessConfig()
+    train: TrainConfig = TrainConfig()
+    quantize: QuantizeConfig = QuantizeConfig()
+    packet: PacketConfig = PacketConfig()
+    firmware: FirmwareConfig = FirmwareConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            clean = re.sub(r"[^A-Za-z0-9_.-]", "_", value).lstrip("_.-")[:64] or "build"
+            raise ValueError(f"must be letters, digits, '_', '-' or '.'; nearest valid: {clean}")
+        return value
+
+    @model_validator(mode="after")
+    def _frame_divides(self) -> Config:
+        step = self.model.downsampling
+        samples = self.signal.frame_samples
+        if samples % step:
+            below, above = samples // step * step, (samples // step + 1) * step
+            nearest = above if below < 16 or above - samples < samples - below else below
+            raise ValueError(
+                f"signal.frame_samples = {samples}: must be divisible by 2^num_stages = {step}; "
+                f"nearest valid: {nearest}"
+            )
+        if samples // step < 2:
+            raise ValueError(
+                f"model.num_stages = {self.model.num_stages}: leaves fewer than 2 latent positions of "
+                f"{samples} samples; nearest valid: {max(1, (samples // 2).bit_length() - 1)}"
+            )
+        return self
+
+    @property
+    def latent_positions(self) -> int:
+        """Latent positions per frame: T / 2^N."""
+        return self.signal.frame_samples // self.model.downsampling
+
+    @property
+    def compression_ratio(self) -> float:
+        """Ratio by the description's formula: T * B / (positions * M * log2 K)."""
+        raw = self.signal.frame_samples * self.signal.sample_bits
+        return raw / (self.latent_positions * self.model.num_levels * self.model.index_bits)
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """Names of the keys that are valid beside the last element of ``location``."""
+    node: Any = Config
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        if isinstance(part, str) and part in _SOURCES:
+            node = _SOURCES[part]
+            continue
+        field = node.model_fields.get(part) if hasattr(node, "model_fields") else None
+        if field is None:
+            return []
+        node = field.annotation
+    return list(node.model_fields) if hasattr(node, "model_fields") else []
+
+
+_SOURCES: dict[str, type[Section]] = {
+    "npz": NpzSource,
+    "csv": CsvSource,
+    "demo": DemoSource,
+    "synthetic": SyntheticSource,
+}
+
+
+def _describe(error: Any) -> str:
+    """One pydantic error as ``key = value: reason``."""
+    location = tuple(error["loc"])
+    key = ".".join(str(part) for part in location if part not in _SOURCES)
+    value, kind = error.get("input"), error["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(location)
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.0)
+        return f"{key} = {value!r}: unknown key" + (f"; nearest known key: {near[0]}" if near else "")
+    if kind == "missing":
+        return f"{key}: required key is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return str(message)
+    context = error.get("ctx") or {}
+    hint = ""
+    if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:
+        bound = context.get("ge", context.get("le", context.get("gt", context.get("lt"))))
+        inclusive = kind.endswith("equal")
+        hint = f"; nearest valid: {bound}" if inclusive else f"; nearest valid: beyond {bound}"
+    elif kind == "literal_error":
+        choices = [c.strip(" '\"") for c in re.split(r",| or ", str(context.get("expected", ""))) if c.strip()]
+        near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)
+        hint = f"; nearest valid: {near[0]}" if near else ""
+    return f"{key} = {value!r}: {message[:1].lower()}{message[1:]}{hint}"
+
+
+def parse_config(raw: object, origin: str = "config") -> Config:
+    """Checked configuration from parsed YAML.
+
+    Args:
+        raw: the mapping that ``yaml.safe_load`` returned.
+        origin: file name used in messages.
+
+    Raises:
+        ConfigError: first problem, with key, value, reason and nearest valid choice.
+    """
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{origin}: is not a mapping of sections", "start from one of configs/*.yaml")
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        problems = error.errors()
+        unknown = [p for p in problems if p["type"] == "extra_forbidden"]
+        first = (unknown or problems)[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigError(f"{origin}: {_describe(first)}{more}") from None
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a YAML configuration.
+
+    Raises:
+        ConfigError: file missing, not YAML, or not a valid configuration.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror}", "give an existing YAML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"config {path} is not UTF-8 text", "give a YAML file") from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}: not valid YAML{where}: {getattr(error, 'problem', error)}") from None
+    return parse_config(raw, str(path))
+
+
+def dump_config(config: Config) -> str:
+    """The resolved configuration as YAML, keys in schema order, every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,42 @@
+"""What every test may use: required tools, recordings and random seeds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIRED = frozenset(os.environ.get("KIT_REQUIRE", "").replace(" ", "").split(",")) - {""}
+"""Tools and data whose absence is a failure here instead of a skip."""
+
+
+def missing(name: str, why: str) -> None:
+    """Skip the running test because ``name`` is absent, or fail it where KIT_REQUIRE asks for ``name``."""
+    if name in REQUIRED:
+        pytest.fail(f"{why} (KIT_REQUIRE asks for {name})")
+    pytest.skip(why)
+
+
+def need(tool: str) -> str:
+    """Path of a program on PATH; skips (or fails, see :func:`missing`) when it is absent."""
+    path = shutil.which(tool)
+    if path is None:
+        missing(tool, f"{tool} not found")
+        raise AssertionError("unreachable")
+    return path
+
+
+def data_root() -> Path:
+    """Folder of real recordings: KIT_DATA or ../shared/data; skips (or fails) without it."""
+    root = Path(os.environ.get("KIT_DATA", ROOT.parent / "shared" / "data"))
+    if not (root / "manifest.csv").is_file():
+        missing("data", f"no recordings at {root.name} (set KIT_DATA)")
+    return root
+
+
+def seed() -> int:
+    """Seed of randomised tests: KIT_SEED, or a constant."""
+    return int(os.environ.get("KIT_SEED", "20261123"))

@@ -1,0 +1,98 @@
+"""The configuration: defaults of the description, and one clear line for everything wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.config import Config, ModelConfig, dump_config, load_config, parse_config
+from kit.errors import ConfigError
+from tests.support import ROOT
+
+OPERATING_POINTS = {"04x_ds4_l2": 4.0, "08x_ds8_l2": 8.0, "16x_ds16_l2": 16.0, "32x_ds16_l1": 32.0}
+
+
+@pytest.mark.parametrize(("name", "ratio"), OPERATING_POINTS.items())
+def test_named_operating_points(name: str, ratio: float) -> None:
+    config = load_config(ROOT / "configs" / f"{name}.yaml")
+    assert config.name == name
+    assert config.compression_ratio == ratio
+    assert config.model.downsampling == int(name.split("_ds")[1].split("_")[0])
+
+
+def test_model_section_has_the_described_keys_and_defaults() -> None:
+    assert ModelConfig().model_dump() == {
+        "embedding_dim": 16,
+        "latent_width": 256,
+        "num_levels": 2,
+        "num_stages": 3,
+        "base_filters": 32,
+        "multiplier": 1.25,
+        "beta": 0.25,
+        "encoder_block_norm": "batch",
+        "encoder_head_norm": "none",
+        "decoder_block_norm": "none",
+        "decoder_head_norm": "layer",
+    }
+
+
+def test_dump_is_complete_and_round_trips() -> None:
+    config = parse_config({"name": "x"})
+    text = dump_config(config)
+    assert "ring_margin_samples" in text
+    import yaml
+
+    assert parse_config(yaml.safe_load(text)) == config
+
+
+WRONG: list[tuple[dict[str, Any], list[str]]] = [
+    ({"modle": {}}, ["modle", "unknown key", "model"]),
+    ({"model": {"latent_widht": 256}}, ["model.latent_widht", "256", "latent_width"]),
+    ({"model": {"latent_width": 300}}, ["model.latent_width = 300", "power of two", "nearest valid: 256"]),
+    ({"model": {"num_levels": 0}}, ["model.num_levels = 0", "nearest valid: 1"]),
+    ({"model": {"num_levels": "2"}}, ["model.num_levels = '2'", "integer"]),
+    ({"model": {"beta": -0.1}}, ["model.beta", "nearest valid: 0"]),
+    ({"model": {"encoder_block_norm": "bach"}}, ["encoder_block_norm = 'bach'", "nearest valid: batch"]),
+    ({"signal": {"frame_samples": 322}}, ["signal.frame_samples = 322", "2^num_stages = 8", "nearest valid: 320"]),
+    ({"signal": {"frame_samples": 326}}, ["nearest valid: 328"]),
+    ({"signal": {"frame_samples": 16}, "model": {"num_stages": 4}}, ["model.num_stages = 4", "nearest valid: 3"]),
+    ({"signal": {"sample_bits": 32}}, ["signal.sample_bits = 32", "nearest valid: 24"]),
+    ({"quantize": {"input_clip": 5}}, ["quantize.input_clip = 5", "nearest valid: 4"]),
+    ({"data": {"split": {"train": 0.9}}}, ["data.split", "sum to 1.2"]),
+    ({"data": {"sources": []}}, ["data.sources", "at least one"]),
+    ({"data": {"sources": [{"type": "nzp"}]}}, ["data.sources.0", "npz"]),
+    ({"data": {"sources": [{"type": "npz", "folder": "a", "dataset": "d", "fodler": 1}]}}, ["fodler", "folder"]),
+    ({"firmware": {"symbol_prefix": "int"}}, ["firmware.symbol_prefix", "reserved", "int_codec"]),
+    ({"firmware": {"symbol_prefix": "2ppg"}}, ["firmware.symbol_prefix", "nearest valid: ppg"]),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), WRONG, ids=lambda value: str(value)[:40])
+def test_wrong_config_is_one_line_naming_key_value_reason_and_choice(change: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"name": "x", **change}, "a.yaml")
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith("a.yaml: ")
+    for word in words:
+        assert word in line
+
+
+def test_nearest_valid_values_are_valid() -> None:
+    assert isinstance(parse_config({"name": "x", "signal": {"frame_samples": 320}}), Config)
+    assert parse_config({"name": "x", "firmware": {"symbol_prefix": "int_codec"}}).firmware.symbol_prefix == "int_codec"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"- a\n", "mapping"), (b"a: [1\n", "YAML"), (b"\xff\xfe\x00", "UTF-8"), (None, "cannot read")],
+)
+def test_unreadable_config_file(tmp_path: Path, content: bytes | None, word: str) -> None:
+    path = tmp_path / "c.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=word) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
