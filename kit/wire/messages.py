@@ -1,0 +1,237 @@
+"""Messages as bytes and back: type, fields, tail and check value, strictly checked in both directions."""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from kit.errors import LinkError
+from kit.wire.packet import PacketLayout
+from kit.wire.registry import BY_CODE, BY_NAME, CRC16_BYTES, Field, Message
+
+Value = int | str | bytes
+Reason = Literal["crc", "length", "type", "value"]
+
+
+class WireError(LinkError):
+    """Bytes that are no valid message; ``reason`` says which check failed."""
+
+    def __init__(self, reason: Reason, what: str) -> None:
+        self.reason: Reason = reason
+        super().__init__(what)
+
+
+@dataclass(frozen=True, slots=True)
+class TailSizes:
+    """Exact tail lengths of a build in bytes; None where they are not known yet (before the hello)."""
+
+    samples: int | None = None
+    body: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One valid message: its registry entry and its values by field name (the tail included)."""
+
+    message: Message
+    values: dict[str, Value]
+
+    @property
+    def name(self) -> str:
+        """Message name, as in the registry."""
+        return self.message.name
+
+    def integer(self, name: str) -> int:
+        """Value of an integer field."""
+        value = self.values[name]
+        assert isinstance(value, int)
+        return value
+
+    def data(self, name: str) -> bytes:
+        """Value of a ``bytes`` field or of the tail."""
+        value = self.values[name]
+        assert isinstance(value, bytes)
+        return value
+
+    def text(self, name: str) -> str:
+        """Value of a ``text`` field."""
+        value = self.values[name]
+        assert isinstance(value, str)
+        return value
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16/CCITT-FALSE; crc16(b"123456789") == 0x29B1."""
+    return binascii.crc_hqx(data, 0xFFFF)
+
+
+def crc32(data: bytes) -> int:
+    """CRC-32 of zlib; crc32(b"123456789") == 0xCBF43926."""
+    return zlib.crc32(data)
+
+
+def _check(message: Message, data: bytes) -> bytes:
+    value = crc32(data) if message.long else crc16(data)
+    return value.to_bytes(message.crc_bytes, "little")
+
+
+def _encode_field(message: Message, field: Field, value: Value) -> bytes:
+    where = f"{message.name}.{field.name}"
+    if field.kind == "bytes":
+        if not isinstance(value, bytes) or len(value) != field.count:
+            raise WireError("value", f"{where} = {value!r}: want {field.count} bytes")
+        return value
+    if field.kind == "text":
+        if not isinstance(value, str) or not value.isascii() or "\0" in value or len(value) > field.count:
+            raise WireError("value", f"{where} = {value!r}: want ASCII text of at most {field.count} characters")
+        return value.encode("ascii").ljust(field.count, b"\0")
+    low, high = field.limits
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise WireError("value", f"{where} = {value!r}: want an integer in {low}..{high}")
+    return value.to_bytes(field.size, "little", signed=field.kind == "i8")
+
+
+def encode(name: str, **values: Value) -> bytes:
+    """A message before framing: type, fields, tail, CRC.
+
+    Raises:
+        WireError: a field is missing, unknown, of the wrong type or out of range.
+    """
+    message = BY_NAME[name]
+    known = {field.name for field in message.fields} | ({message.tail.name} if message.tail else set())
+    if known != values.keys():
+        raise WireError("value", f"{name} takes {sorted(known)}, got {sorted(values)}")
+    parts = [bytes([message.code])]
+    parts += [_encode_field(message, field, values[field.name]) for field in message.fields]
+    if message.tail is not None:
+        tail = values[message.tail.name]
+        if not isinstance(tail, bytes):
+            raise WireError("value", f"{name}.{message.tail.name}: want bytes")
+        parts.append(tail)
+    data = b"".join(parts)
+    return data + _check(message, data)
+
+
+def _decode_field(message: Message, field: Field, raw: bytes) -> Value:
+    where = f"{message.name}.{field.name}"
+    if field.kind == "bytes":
+        return raw
+    if field.kind == "text":
+        text = raw.rstrip(b"\0")
+        if b"\0" in text or not text.isascii():
+            raise WireError("value", f"{where} is {raw!r}: not zero-padded ASCII")
+        return text.decode("ascii")
+    value = int.from_bytes(raw, "little", signed=field.kind == "i8")
+    low, high = field.limits
+    if not low <= value <= high:
+        raise WireError("value", f"{where} = {value} is outside {low}..{high}")
+    return value
+
+
+def _check_length(message: Message, length: int, sizes: TailSizes) -> None:
+    least = message.fixed_bytes + message.crc_bytes
+    if message.tail is None:
+        exact: int | None = 0
+    else:
+        exact = sizes.samples if message.tail.kind == "samples" else sizes.body
+    if length < least or (exact is not None and length != least + exact):
+        want = f"{least + exact}" if exact is not None else f"at least {least}"
+        raise WireError("length", f"{message.name} has {length} bytes, want {want}")
+
+
+def decode(data: bytes, sizes: TailSizes | None = None) -> Decoded:
+    """Inverse of :func:`encode`; what is accepted encodes to the same bytes again.
+
+    Args:
+        data: one unframed message.
+        sizes: tail lengths of the build, checked exactly where known.
+
+    Raises:
+        WireError: unknown type, wrong check value, wrong length or a value out of range; checked in that order.
+    """
+    if len(data) < 1 + CRC16_BYTES:
+        raise WireError("length", f"message of {len(data)} bytes is too short")
+    message = BY_CODE.get(data[0])
+    if message is None:
+        raise WireError("type", f"unknown message type 0x{data[0]:02X}")
+    content = data[: -message.crc_bytes]
+    if not content or _check(message, content) != data[-message.crc_bytes :]:
+        raise WireError("crc", f"{message.name}: check value does not match")
+    _check_length(message, len(data), sizes or TailSizes())
+    values: dict[str, Value] = {}
+    at = 1
+    for field in message.fields:
+        values[field.name] = _decode_field(message, field, content[at : at + field.size])
+        at += field.size
+    if message.tail is not None:
+        values[message.tail.name] = content[at:]
+    return Decoded(message, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a device says about itself; fields as in the registry, except that ``build_hash`` is 16 hex digits."""
+
+    protocol: int
+    build_hash: str
+    target: str
+    engine: str
+    sample_rate_mhz: int
+    frame_samples: int
+    sample_bits: int
+    side_information: bool
+    latent_positions: int
+    embedding_dim: int
+    num_levels: int
+    index_bits: int
+    packet_bytes: int
+    embedded_frames: int
+    state_bytes: int
+    arena_used_bytes: int
+
+    @classmethod
+    def from_message(cls, decoded: Decoded) -> Hello:
+        """From a HELLO message.
+
+        Raises:
+            WireError: its packet length contradicts its own layout.
+        """
+        values = {field.name: decoded.values[field.name] for field in fields(cls)}
+        values["build_hash"] = decoded.data("build_hash").hex()
+        values["side_information"] = bool(values["side_information"])
+        hello = cls(**values)  # type: ignore[arg-type]
+        if hello.layout.body_bytes != hello.packet_bytes:
+            want, got = hello.layout.body_bytes, hello.packet_bytes
+            raise WireError("value", f"HELLO announces packets of {got} bytes, its own layout makes {want}")
+        return hello
+
+    def to_message(self, request: int) -> bytes:
+        """As HELLO message; used by test devices."""
+        values: dict[str, Value] = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["build_hash"] = bytes.fromhex(self.build_hash)
+        values["side_information"] = int(self.side_information)
+        return encode("HELLO", request=request, **values)
+
+    @property
+    def layout(self) -> PacketLayout:
+        """Packet layout that follows from the announced sizes."""
+        return PacketLayout(
+            frame_samples=self.frame_samples,
+            sample_bits=self.sample_bits,
+            latent_positions=self.latent_positions,
+            num_levels=self.num_levels,
+            index_bits=self.index_bits,
+            side_information=self.side_information,
+        )
+
+    @property
+    def sizes(self) -> TailSizes:
+        """Exact tail lengths of this device's messages."""
+        return TailSizes(samples=self.frame_samples * self.layout.sample_bytes, body=self.packet_bytes)
+
+    @property
+    def frame_seconds(self) -> float:
+        """Duration of a frame in seconds."""
+        return self.frame_samples * 1000.0 / self.sample_rate_mhz
