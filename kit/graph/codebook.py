@@ -1,0 +1,248 @@
+"""The integer RVQ codebook: what the device searches, with the proof that its distances fit (NUMERICS.md section 4)."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import ArtifactError
+from kit.files import read_npz, write_npz
+
+FRAC_BITS_MAX = 8
+"""Largest F: fractional bits of a residual."""
+
+ENTRY_SHIFT_MAX = 15
+"""Largest E: left shift of a level's entries."""
+
+RESIDUAL_MAX = (1 << 15) - 1
+"""Residuals and shifted entries are int16 on the device."""
+
+DISTANCE_MAX = (1 << 31) - 1
+"""Squared distances are accumulated in int32 on the device."""
+
+_REBUILD = "rebuild with kit build-firmware"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBounds:
+    """Worst cases of the search over every possible latent and every choice of entries (NUMERICS.md section 4.3).
+
+    Attributes:
+        residual: largest residual magnitude at the start of each level, M values.
+        entry: largest magnitude of a shifted entry per level, M values.
+        distance: largest squared distance per level, M values.
+    """
+
+    residual: tuple[int, ...]
+    entry: tuple[int, ...]
+    distance: tuple[int, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Every residual and entry fits int16 and every distance int32."""
+        return max(self.residual + self.entry) <= RESIDUAL_MAX and max(self.distance) <= DISTANCE_MAX
+
+
+def search_bounds(
+    integer: NDArray[Any], entry_shift: NDArray[Any], residual_frac_bits: int, latent_zero_point: int
+) -> SearchBounds:
+    """Worst-case residuals and distances of a codebook.
+
+    Residual dimension d starts within ``R_d = max(127 - zp, 128 + zp) << F`` and grows by
+    ``C_d = max_k |e[k][d]| << E`` per level; a distance is at most the sum over d of ``(R_d + C_d)^2``.
+
+    Args:
+        integer: int8 or int16 [M, K, D], entries.
+        entry_shift: int [M], left shift E of each level.
+        residual_frac_bits: F, fractional bits of the residual.
+        latent_zero_point: zero point of the latents.
+    """
+    dims = integer.shape[2]
+    start = max(127 - latent_zero_point, 128 + latent_zero_point) << residual_frac_bits
+    reach = [start] * dims
+    residual, entry, distance = [], [], []
+    for level in range(integer.shape[0]):
+        peaks = np.abs(integer[level].astype(np.int64)).max(axis=0)
+        shifted = [int(peak) << int(entry_shift[level]) for peak in peaks]
+        residual.append(max(reach))
+        entry.append(max(shifted))
+        reach = [r + c for r, c in zip(reach, shifted, strict=True)]
+        distance.append(sum(r * r for r in reach))
+    return SearchBounds(tuple(residual), tuple(entry), tuple(distance))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerCodebook:
+    """RVQ codebook of M levels, K entries and D dimensions, in integers and in the floats they came from.
+
+    Attributes:
+        integer: int8[M, K, D] with shifts, or int16[M, K, D] with every shift 0; K a power of two.
+        entry_shift: int32[M], E per level, 0..15: an entry stands for ``integer << E``.
+        residual_frac_bits: F, 0..8: one latent LSB is ``1 << F`` residual units.
+        latent_scale: real value of one latent LSB (float32 value), the encoder's output scale.
+        latent_zero_point: the encoder's output zero point.
+        float: float32[M, K, D], the trained entries in real latent units.
+
+    Raises:
+        ArtifactError: a shape, dtype or range is not as above, or a residual may leave int16 or a distance int32.
+    """
+
+    integer: NDArray[Any]
+    entry_shift: NDArray[np.int32]
+    residual_frac_bits: int
+    latent_scale: builtins.float
+    latent_zero_point: int
+    float: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        self._check_arrays()
+        self._check_scalars()
+        bounds = self.distance_bound()
+        if not bounds.fits:
+            raise ArtifactError(
+                f"codebook overflows: residuals up to {max(bounds.residual)}, entries up to {max(bounds.entry)} "
+                f"(at most {RESIDUAL_MAX}), distances up to {max(bounds.distance)} (at most {DISTANCE_MAX})",
+                "requantize it with fewer residual_frac_bits",
+            )
+
+    def _check_arrays(self) -> None:
+        integer, shift = self.integer, self.entry_shift
+        if integer.ndim != 3 or 0 in integer.shape:
+            raise ArtifactError(f"codebook entries have shape {list(integer.shape)}, expected [levels, K, D]", _REBUILD)
+        if integer.dtype not in (np.int8, np.int16):
+            raise ArtifactError(f"codebook entries are {integer.dtype}, expected int8 or int16", _REBUILD)
+        levels, entries, _ = integer.shape
+        if entries < 2 or entries & (entries - 1):
+            raise ArtifactError(f"codebook has K = {entries} entries, expected a power of two from 2", _REBUILD)
+        if shift.shape != (levels,) or shift.dtype != np.int32:
+            raise ArtifactError(
+                f"codebook entry_shift is {shift.dtype}{list(shift.shape)}, expected int32[{levels}]", _REBUILD
+            )
+        if self.float.shape != integer.shape or self.float.dtype != np.float32:
+            raise ArtifactError(
+                f"codebook floats are {self.float.dtype}{list(self.float.shape)}, "
+                f"expected float32{list(integer.shape)}",
+                _REBUILD,
+            )
+        if not np.isfinite(self.float).all():
+            raise ArtifactError("codebook floats are not all finite", "train again with a lower learning rate")
+
+    def _check_scalars(self) -> None:
+        shift = self.entry_shift
+        top = 0 if self.integer.dtype == np.int16 else ENTRY_SHIFT_MAX
+        if shift.min() < 0 or shift.max() > top:
+            raise ArtifactError(
+                f"codebook entry_shift is {shift.tolist()}, expected 0..{top} for {self.integer.dtype} entries",
+                _REBUILD,
+            )
+        if not 0 <= self.residual_frac_bits <= FRAC_BITS_MAX:
+            raise ArtifactError(
+                f"codebook residual_frac_bits is {self.residual_frac_bits}, expected 0..{FRAC_BITS_MAX}", _REBUILD
+            )
+        if not -128 <= self.latent_zero_point <= 127:
+            raise ArtifactError(f"codebook latent_zero_point is {self.latent_zero_point}, expected -128..127", _REBUILD)
+        if not (np.isfinite(self.latent_scale) and self.latent_scale > 0):
+            raise ArtifactError(f"codebook latent_scale is {self.latent_scale}, expected a positive number", _REBUILD)
+
+    @property
+    def num_levels(self) -> int:
+        """M."""
+        return int(self.integer.shape[0])
+
+    @property
+    def num_entries(self) -> int:
+        """K."""
+        return int(self.integer.shape[1])
+
+    @property
+    def dims(self) -> int:
+        """D."""
+        return int(self.integer.shape[2])
+
+    @property
+    def index_bits(self) -> int:
+        """B = log2 K."""
+        return self.num_entries.bit_length() - 1
+
+    def distance_bound(self) -> SearchBounds:
+        """Worst-case residuals and distances, computed from the entries (NUMERICS.md section 4.3)."""
+        return search_bounds(self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point)
+
+    def shifted(self) -> NDArray[np.int32]:
+        """Entries in residual units, ``integer << E``: int32[M, K, D]."""
+        return self.integer.astype(np.int32) << self.entry_shift[:, None, None]
+
+    def expect(self, *, num_levels: int, num_entries: int, dims: int) -> None:
+        """Check against what a configuration or an encoder needs.
+
+        Raises:
+            ArtifactError: another shape; names both.
+        """
+        expected = (num_levels, num_entries, dims)
+        if self.integer.shape != expected:
+            raise ArtifactError(
+                f"codebook has shape {list(self.integer.shape)}, expected {list(expected)} [levels, K, D]",
+                "use the codebook of the same configuration, or rebuild with kit build-firmware",
+            )
+
+    def dequantize(self, indices: NDArray[Any]) -> NDArray[np.float32]:
+        """Latents that the indices stand for (NUMERICS.md section 4.4).
+
+        Args:
+            indices: unsigned [n, P, M], each below K.
+
+        Returns:
+            float32[n, P, D]: ``latent_scale * 2^-F * sum over levels of the chosen shifted entries``.
+
+        Raises:
+            ArtifactError: wrong number of levels, or an index of K or more.
+        """
+        if indices.ndim != 3 or indices.shape[2] != self.num_levels:
+            raise ArtifactError(f"indices have shape {list(indices.shape)}, expected [n, P, {self.num_levels}]")
+        if indices.size and (int(indices.max()) >= self.num_entries or int(indices.min()) < 0):
+            raise ArtifactError(f"index {int(indices.max())} is outside the codebook of {self.num_entries} entries")
+        entries = self.shifted().astype(np.int64)
+        total = sum(entries[level][indices[..., level]] for level in range(self.num_levels))
+        step = builtins.float(self.latent_scale) * 2.0**-self.residual_frac_bits
+        return np.asarray(total * step, dtype=np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Write codebook.npz; equal codebooks give equal bytes."""
+        write_npz(
+            path,
+            float=self.float,
+            integer=self.integer,
+            entry_shift=self.entry_shift,
+            residual_frac_bits=np.int32(self.residual_frac_bits),
+            latent_scale=np.float32(self.latent_scale),
+            latent_zero_point=np.int32(self.latent_zero_point),
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> IntegerCodebook:
+        """Read and check a codebook.npz.
+
+        Raises:
+            ArtifactError: missing, damaged, or not a valid codebook.
+        """
+        arrays = read_npz(path)
+        names = ("integer", "entry_shift", "residual_frac_bits", "latent_scale", "latent_zero_point", "float")
+        absent = [name for name in names if name not in arrays]
+        if absent:
+            raise ArtifactError(f"{path} lacks {', '.join(absent)}", _REBUILD)
+        for name in names[2:5]:
+            if arrays[name].shape != ():
+                raise ArtifactError(f"{path}: {name} has shape {list(arrays[name].shape)}, expected a scalar", _REBUILD)
+        return cls(
+            integer=arrays["integer"],
+            entry_shift=arrays["entry_shift"],
+            residual_frac_bits=int(arrays["residual_frac_bits"]),
+            latent_scale=builtins.float(arrays["latent_scale"]),
+            latent_zero_point=int(arrays["latent_zero_point"]),
+            float=arrays["float"],
+        )

@@ -1,0 +1,64 @@
+"""The build hash: sixteen hex digits that name what a device computes and sends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from kit.config import Config
+from kit.graph.codebook import IntegerCodebook
+from kit.graph.ir import Encoder
+from kit.graph.store import to_json
+
+NUMERICS_VERSION = 1
+"""Version of firmware/NUMERICS.md; any change of a result for any input raises it."""
+
+HASH_DIGITS = 16
+
+_DECODER_KEYS = frozenset({"decoder_block_norm", "decoder_head_norm"})
+
+
+def packet_fields(config: Config) -> list[list[Any]]:
+    """Fields of a packet body in order: name, bits of one, how many (NUMERICS.md section 5)."""
+    side: list[list[Any]] = [["mean", 16 if config.signal.sample_bits <= 16 else 24, 1], ["scale_code", 8, 1]]
+    indices = ["indices", config.model.index_bits, config.latent_positions * config.model.num_levels]
+    return [*(side if config.packet.side_information else []), indices]
+
+
+def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> str:
+    """Hash of everything that decides the bytes of a packet; the decoder is no part of it.
+
+    Args:
+        config: resolved configuration, of which signal, model and packet settings and the input clip count.
+        encoder: graph and weights.
+        codebook: of which the integers count, not the floats behind them.
+
+    Returns:
+        16 hex digits: the first of SHA-256 over canonical JSON, then every array by name.
+    """
+    settings = {
+        "numerics": NUMERICS_VERSION,
+        "signal": config.signal.model_dump(mode="json"),
+        "model": config.model.model_dump(mode="json", exclude=set(_DECODER_KEYS)),
+        "packet": config.packet.model_dump(mode="json"),
+        "packet_fields": packet_fields(config),
+        "lsb_per_unit": 128 // config.quantize.input_clip,
+        "graph": to_json(encoder.graph),
+        "codebook": {
+            "residual_frac_bits": codebook.residual_frac_bits,
+            "latent_zero_point": codebook.latent_zero_point,
+            "latent_scale": float(codebook.latent_scale).hex(),
+        },
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
+    arrays = {f"weights/{key}": array for key, array in encoder.weights.items()}
+    arrays["codebook/integer"], arrays["codebook/entry_shift"] = codebook.integer, codebook.entry_shift
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        little = array.astype(array.dtype.newbyteorder("<"))
+        digest.update(f"{name} {little.dtype.str} {list(little.shape)}\n".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()[:HASH_DIGITS]

@@ -1,0 +1,86 @@
+"""Normalisation of raw frames to the INT8 input of the encoder, in exact integers (NUMERICS.md section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import ShapeError
+from kit.wire.scale import LSB_BITS, RECIPROCAL, lsb_bits, unit_codes
+
+__all__ = ["FRAME_SAMPLES_MAX", "SAMPLE_MAX", "SAMPLE_MIN", "Normalised", "lsb_bits", "normalise", "unit_codes"]
+
+FRAME_SAMPLES_MAX = 4096
+"""Longest frame for which the overflow bounds of NUMERICS.md section 2.5 hold."""
+
+SAMPLE_MIN, SAMPLE_MAX = -(1 << 23), (1 << 23) - 1
+"""int32 samples are clamped to 24 bits when they are pushed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalised:
+    """Frames as the encoder reads them, with what restores their units.
+
+    Attributes:
+        y: int8[n, T], 2^L LSB per unit.
+        mean: int32[n], rounded mean in ADC codes.
+        scale_code: uint8[n], 0 for a flat frame, else 1..255.
+    """
+
+    y: NDArray[np.int8]
+    mean: NDArray[np.int32]
+    scale_code: NDArray[np.uint8]
+
+
+def _thresholds(samples: int, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Largest energy and largest peak that scale codes 1..255 accept: int64[255] each, both ascending.
+
+    Both conditions of section 2.3 compare an integer with a fraction, so flooring the fraction keeps them exact;
+    values beyond int64 are cut there, which no energy reaches.
+    """
+    ceiling = (1 << 63) - 1
+    energy, peak = [], []
+    for code in range(1, 256):
+        exp, significand = (code - 1) >> 3, 8 + ((code - 1) & 7)
+        energy.append(min(ceiling, (samples * significand**2 << 2 * exp) >> 10))
+        peak.append(min(ceiling, (127 * significand << exp) >> (5 + bits)))
+    return np.array(energy, np.int64), np.array(peak, np.int64)
+
+
+def normalise(frames: NDArray[Any], bits: int) -> Normalised:
+    """Remove each frame's mean and divide by its quantized scale.
+
+    Args:
+        frames: int16[n, T], or int32[n, T] of which samples are clamped to 24 bits; T in 1..4096.
+        bits: L, 3..6: LSB per unit is 2^L.
+
+    Raises:
+        ShapeError: other shape, dtype, or L.
+    """
+    if frames.ndim != 2 or not 1 <= frames.shape[1] <= FRAME_SAMPLES_MAX or frames.dtype not in (np.int16, np.int32):
+        raise ShapeError(
+            f"frames are {frames.dtype}{list(frames.shape)}, expected int16 or int32 [n, T] with T up to "
+            f"{FRAME_SAMPLES_MAX}"
+        )
+    if bits not in LSB_BITS:
+        raise ShapeError(f"L is {bits}, expected 3..6")
+    samples = frames.shape[1]
+    x = frames.astype(np.int64)
+    if frames.dtype == np.int32:
+        x = np.clip(x, SAMPLE_MIN, SAMPLE_MAX)
+    mean = (2 * x.sum(axis=1) + samples) // (2 * samples)
+    x -= mean[:, None]
+    peak = np.abs(x).max(axis=1)
+    energy_limit, peak_limit = _thresholds(samples, bits)
+    # Both limits ascend with the code, so the smallest code that meets both is the larger of the two smallest.
+    by_energy = np.searchsorted(energy_limit, (x * x).sum(axis=1), side="left")
+    by_peak = np.searchsorted(peak_limit, peak, side="left")
+    code = np.where(peak == 0, 0, 1 + np.maximum(by_energy, by_peak))
+    slot = np.maximum(code, 1) - 1
+    shift = ((slot >> 3) + 12 - bits)[:, None]
+    reciprocal = np.array(RECIPROCAL, np.int64)[slot & 7][:, None]
+    y = np.clip((x * reciprocal + (np.int64(1) << (shift - 1))) >> shift, -128, 127)
+    return Normalised(y.astype(np.int8), mean.astype(np.int32), code.astype(np.uint8))

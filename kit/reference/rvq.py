@@ -1,0 +1,51 @@
+"""Residual vector quantization: the nearest entry per level, in exact integers (NUMERICS.md section 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import ShapeError
+from kit.graph.codebook import IntegerCodebook
+
+BLOCK_ROWS = 512
+"""Latent positions worked on at a time, so that their distances stay in cache."""
+
+
+def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
+    """Index of the nearest entry per position and level; ties take the lowest index.
+
+    ``sum (r - e)^2`` is compared without its constant ``sum r^2`` and halved. What remains, ``sum e^2 / 2 - sum r e``,
+    is a multiple of 1/2 below 2^52 for every codebook, so that float64 arithmetic is exact in any order of the terms
+    and a tie of distances is a tie here.
+
+    Args:
+        latents: int8[n, P, D].
+        codebook: of the same D.
+
+    Returns:
+        uint16[n, P, M].
+
+    Raises:
+        ShapeError: other shape or dtype.
+    """
+    if latents.ndim != 3 or latents.shape[2] != codebook.dims or latents.dtype != np.int8:
+        raise ShapeError(f"latents are {latents.dtype}{list(latents.shape)}, expected int8[n, P, {codebook.dims}]")
+    frames, positions, dims = latents.shape
+    rows = latents.reshape(-1, dims)
+    blocks = [_search_rows(rows[at : at + BLOCK_ROWS], codebook) for at in range(0, max(1, len(rows)), BLOCK_ROWS)]
+    return np.concatenate(blocks).reshape(frames, positions, codebook.num_levels)
+
+
+def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
+    """Indices uint16[rows, M] of latents int8[rows, D]."""
+    entries = codebook.shifted()
+    residual = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
+    indices = np.empty((len(latents), codebook.num_levels), np.uint16)
+    for level in range(codebook.num_levels):
+        table = entries[level].astype(np.float64)
+        cost = residual.astype(np.float64) @ -table.T
+        cost += 0.5 * (table * table).sum(axis=1)
+        indices[:, level] = cost.argmin(axis=1)
+        residual = residual - entries[level][indices[:, level]]
+    return indices

@@ -1,0 +1,116 @@
+"""The integer codebook: validation, bounds, storage, dequantization."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.errors import ArtifactError
+from kit.graph.codebook import IntegerCodebook, search_bounds
+from kit.graph.reader import read_tflite
+from tests.models import random_codebook, random_encoder_tflite
+from tests.support import seed
+
+
+@pytest.fixture(scope="module", params=[8, 16])
+def codebook(request: pytest.FixtureRequest) -> IntegerCodebook:
+    rng = np.random.default_rng(seed())
+    return random_codebook(rng, read_tflite(random_encoder_tflite(rng)), M=3, K=8, bits=request.param)
+
+
+def test_round_trip_and_equal_bytes(codebook: IntegerCodebook, tmp_path: Path) -> None:
+    codebook.save(tmp_path / "a.npz")
+    loaded = IntegerCodebook.load(tmp_path / "a.npz")
+    loaded.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    for field in dataclasses.fields(codebook):
+        a, b = getattr(codebook, field.name), getattr(loaded, field.name)
+        assert np.array_equal(a, b), field.name
+        assert np.asarray(a).dtype == np.asarray(b).dtype, field.name
+
+
+def test_sizes_and_dequantize(codebook: IntegerCodebook) -> None:
+    assert (codebook.num_levels, codebook.num_entries, codebook.dims, codebook.index_bits) == (3, 8, 4, 3)
+    indices = np.random.default_rng(1).integers(0, 8, (2, 5, 3)).astype(np.uint16)
+    got = codebook.dequantize(indices)
+    assert got.dtype == np.float32
+    total = sum(int(codebook.integer[m, indices[1, 2, m], 0]) << int(codebook.entry_shift[m]) for m in range(3))
+    assert got[1, 2, 0] == np.float32(total * codebook.latent_scale / 2**codebook.residual_frac_bits)
+    with pytest.raises(ArtifactError, match="index 15 is outside"):
+        codebook.dequantize(np.full_like(indices, 15))
+    with pytest.raises(ArtifactError, match=r"expected \[n, P, 3\]"):
+        codebook.dequantize(indices[..., :2])
+
+
+def test_wrong_shape_names_expected_and_found(codebook: IntegerCodebook) -> None:
+    codebook.expect(num_levels=3, num_entries=8, dims=4)
+    with pytest.raises(ArtifactError, match=r"shape \[3, 8, 4\], expected \[2, 256, 16\]"):
+        codebook.expect(num_levels=2, num_entries=256, dims=16)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"integer": np.zeros((2, 8), np.int8)}, r"shape \[2, 8\]"),
+        ({"integer": np.zeros((2, 8, 3), np.int32)}, "int32, expected int8 or int16"),
+        ({"integer": np.zeros((2, 6, 3), np.int8)}, "K = 6"),
+        ({"entry_shift": np.zeros(3, np.int32)}, r"int32\[3\], expected int32\[2\]"),
+        ({"entry_shift": np.zeros(2, np.int64)}, "int64"),
+        ({"entry_shift": np.array([0, 16], np.int32)}, r"expected 0\.\.15"),
+        ({"entry_shift": np.array([-1, 0], np.int32)}, r"expected 0\.\.15"),
+        ({"float": np.zeros((2, 8, 4), np.float32)}, r"float32\[2, 8, 4\], expected float32\[2, 8, 3\]"),
+        ({"float": np.full((2, 8, 3), np.nan, np.float32)}, "not all finite"),
+        ({"residual_frac_bits": 9}, "residual_frac_bits is 9"),
+        ({"latent_zero_point": 128}, "latent_zero_point is 128"),
+        ({"latent_scale": 0.0}, "latent_scale is 0"),
+    ],
+)
+def test_invalid_codebooks_are_refused(change: dict[str, Any], text: str) -> None:
+    valid: dict[str, Any] = {
+        "integer": np.ones((2, 8, 3), np.int8),
+        "entry_shift": np.zeros(2, np.int32),
+        "residual_frac_bits": 2,
+        "latent_scale": 0.1,
+        "latent_zero_point": 3,
+        "float": np.ones((2, 8, 3), np.float32),
+    }
+    IntegerCodebook(**valid)
+    with pytest.raises(ArtifactError, match=text):
+        IntegerCodebook(**{**valid, **change})
+
+
+def test_bounds_hold_for_the_worst_case_and_are_enforced() -> None:
+    integer = np.zeros((2, 2, 4), np.int8)
+    integer[0, 1], integer[1, 1] = -128, 127
+    shift = np.array([5, 3], np.int32)
+    bounds = search_bounds(integer, shift, 4, -128)
+    first, second = 255 << 4, (255 << 4) + (128 << 5)
+    assert bounds.residual == (first, second)
+    assert bounds.entry == (128 << 5, 127 << 3)
+    assert bounds.distance == (4 * second**2, 4 * (second + (127 << 3)) ** 2)
+    assert bounds.fits
+    wide = np.full((1, 2, 64), 127, np.int8)
+    with pytest.raises(ArtifactError, match=r"overflows.*fewer residual_frac_bits"):
+        IntegerCodebook(wide, np.array([7], np.int32), 7, 0.1, -128, wide.astype(np.float32))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "drop", "vector"])
+def test_damaged_files_are_refused(codebook: IntegerCodebook, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "codebook.npz"
+    codebook.save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    if damage == "truncate":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif damage == "drop":
+        del arrays["entry_shift"]
+        np.savez(path, **arrays)
+    else:
+        arrays["latent_scale"] = np.ones(2, np.float32)
+        np.savez(path, **arrays)
+    with pytest.raises(ArtifactError, match=r"cannot read|damaged|lacks entry_shift|expected a scalar"):
+        IntegerCodebook.load(path)

@@ -1,0 +1,108 @@
+"""The examples of firmware/NUMERICS.md are what the reference computes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from kit.graph.codebook import IntegerCodebook
+from kit.graph.fingerprint import NUMERICS_VERSION
+from kit.graph.ir import Requant
+from kit.graph.requant import quantize_multiplier
+from kit.reference.encoder import high_mul, requantize
+from kit.reference.normalise import normalise, unit_codes
+from kit.reference.rvq import search
+from kit.wire.packet import PacketLayout
+from kit.wire.scale import RECIPROCAL, code_shift
+from tests.support import ROOT
+
+TEXT = (ROOT / "firmware" / "NUMERICS.md").read_text(encoding="utf-8")
+
+SINE = np.clip(np.round(60000 * np.sin(2 * np.pi * np.arange(320) / 64)), -32768, 32767).astype(int).tolist()
+FRAMES = {
+    "100 102 104": [100, 102, 104, 106, 108, 106, 104, 103],
+    "-1 0 (T = 2)": [-1, 0],
+    "flat: ": [1234] * 320,
+    "flat at the rail": [32767] * 320,
+    "one LSB": [5] * 319 + [6],
+    "full-scale step": [-32768] * 160 + [32767] * 160,
+    "full-scale impulse": [-32768] * 319 + [32767],
+    "railed sine": SINE,
+    "24-bit step": [-(2**23)] * 160 + [2**23 - 1] * 160,
+}
+
+
+def rows(section: str) -> list[list[str]]:
+    """Cells of the table of a section, header and rule left out."""
+    body = TEXT.split(f"**{section} ", 1)[1].split("\n**", 1)[0].split("\n## ", 1)[0]
+    lines = [line for line in body.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def runs(values: list[int]) -> str:
+    """Values as the table writes them."""
+    if len(values) <= 8:
+        return " ".join(map(str, values))
+    edges = [0, *(i for i in range(1, len(values)) if values[i] != values[i - 1]), len(values)]
+    parts = [(values[a], b - a) for a, b in itertools.pairwise(edges)]
+    return ", then ".join(f"{value}, {count} times" if count > 1 else str(value) for value, count in parts)
+
+
+@pytest.mark.parametrize("row", rows("2.6"), ids=lambda row: row[0][:20])
+def test_normalisation(row: list[str]) -> None:
+    frame = next(values for start, values in FRAMES.items() if row[0].startswith(start))
+    wide = max(map(abs, frame)) > 32768
+    got = normalise(np.array([frame], np.int32 if wide else np.int16), 5)
+    deviation = [value - int(got.mean[0]) for value in frame]
+    code = int(got.scale_code[0])
+    assert [int(cell) for cell in row[1:5]] == [
+        got.mean[0], max(map(abs, deviation)), sum(d * d for d in deviation), code,
+    ]  # fmt: skip
+    assert row[5] == (f"{RECIPROCAL[(code - 1) & 7]}, {code_shift(code, 5)}" if code else "")
+    y = got.y[0].tolist()
+    assert row[6] == (f"{min(y)} .. {max(y)}, rails at both" if frame is SINE else runs(y))
+
+
+def test_every_frame_of_the_list_is_in_the_table() -> None:
+    assert len(rows("2.6")) == len(FRAMES)
+    assert f"unit(27) = 2^15 / 13107 = {unit_codes(np.array([27]), 5)[0]:.5f}" in TEXT
+    assert ", ".join(map(str, RECIPROCAL)) in TEXT
+
+
+def test_requantization() -> None:
+    multiplier, shift = quantize_multiplier(0.0057)
+    assert f"multiplier {multiplier} and shift {shift}" in TEXT
+    table = rows("3.5")
+    assert len(table) == 5
+    for acc, product, high, double, single in table:
+        value = np.array([[int(acc)]])
+        assert float(product) == pytest.approx(int(acc) * 0.0057)
+        assert int(high) == high_mul(value, np.array([multiplier]))[0, 0]
+        assert int(double) == requantize(value, Requant((multiplier,), (shift,), "double"))[0, 0]
+        assert int(single) == requantize(value, Requant((multiplier,), (shift,), "single"))[0, 0]
+
+
+def test_search() -> None:
+    integer = np.array([[[3, -8], [5, -12]], [[0, 0], [4, -7]]], np.int8)
+    codebook = IntegerCodebook(integer, np.array([3, 1], np.int32), 4, 1.0, 3, integer.astype(np.float32))
+    indices = search(np.array([[[5, -2]]], np.int8), codebook)
+    assert indices.tolist() == [[[0, 1]]]
+    assert codebook.dequantize(indices).tolist() == [[[2.0, -4.875]]]
+    bounds = codebook.distance_bound()
+    text = " ".join(TEXT.split())
+    assert f"R_0 = {bounds.residual[0]} and R_1 = {bounds.residual[1]}" in text
+    assert f"the largest distance is {max(bounds.distance)}." in text
+
+
+def test_packing() -> None:
+    indices = np.array([[5, 33], [63, 1]], np.uint16)
+    for bits in (16, 24):
+        body = PacketLayout(32, bits, 2, 2, 6, True).pack(indices, -3, 79)
+        assert f"`{body.hex(' ')}`" in TEXT
+
+
+def test_version_is_that_of_the_build_hash() -> None:
+    assert re.search(r"^Version (\d+)\.", TEXT, re.MULTILINE)[1] == str(NUMERICS_VERSION)  # type: ignore[index]
