@@ -1,0 +1,1 @@
+"""The float autoencoder and its training. Importing a module of this package imports TensorFlow."""

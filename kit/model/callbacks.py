@@ -1,0 +1,228 @@
+"""What happens around the training steps: quantizer care, checkpoints, history and the progress display."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from kit.errors import TrainingError
+from kit.files import atomic_write_text, read_json, write_json
+from kit.model.rvq import FloatArray, initial_codebook, perplexity, revived
+
+BEST_WEIGHTS, STATE_WEIGHTS, STATE = "best.weights.h5", "state.weights.h5", "state.json"
+
+Logs = dict[str, Any]
+
+
+class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Starts the codebooks, revives unused entries and reports how the codebooks are used.
+
+    Args:
+        probe: float32 [n, T], training frames whose latents stand for all others.
+        start_step: step at which the codebooks are set by k-means and quantization begins.
+        last_revival: epochs from this one on are left alone, so that the codebooks settle.
+        seed: of every random choice; each epoch has its own stream, which a resumed training repeats.
+    """
+
+    def __init__(self, probe: FloatArray, start_step: int, last_revival: int, seed: int) -> None:
+        super().__init__()
+        self.probe, self.start_step, self.last_revival, self.seed = probe, start_step, last_revival, seed
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """A new count of chosen entries."""
+        self.epoch = epoch
+        self.model.rvq.reset_usage()
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """The start, once."""
+        rvq = self.model.rvq
+        if not float(rvq.active) and int(self.model.optimizer.iterations) >= self.start_step:
+            rvq.start(initial_codebook(self._latents(), rvq.levels, rvq.entries, self.seed))
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Stop at once where the loss is not a number."""
+        if logs and not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss is {logs['loss']} at step {int(self.model.optimizer.iterations)}",
+                "lower train.learning_rate",
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Usage and perplexity into the history; unused entries back to life."""
+        rvq = self.model.rvq
+        usage = np.asarray(rvq.usage)
+        if logs is not None:
+            logs["quantized"] = int(rvq.active)
+            logs["val_prd"] = 100.0 * math.sqrt(logs["val_mse"])
+            for level, value in enumerate(perplexity(usage)):
+                logs[f"perplexity_{level}"] = float(value)
+                logs[f"entries_used_{level}"] = int(np.count_nonzero(usage[level]))
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        if float(rvq.active) and epoch < self.last_revival:
+            generator = np.random.default_rng((self.seed, epoch))
+            rvq.codebook.assign(revived(np.asarray(rvq.codebook), usage, self._latents(), generator))
+
+    def _latents(self) -> FloatArray:
+        latents = self.model.encoder.predict(self.probe[:, None, :, None], batch_size=64, verbose=0)
+        return np.asarray(latents, np.float32).reshape(-1, latents.shape[-1])
+
+
+class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+    """After each epoch: history.csv, the best quantizing weights by ``val_mse``, and what a later call continues from.
+
+    Args:
+        folder: where weights and state go.
+        history: path of history.csv.
+        fingerprint: identifies the settings; another one cannot be continued.
+    """
+
+    def __init__(self, folder: Path, history: Path, fingerprint: str) -> None:
+        super().__init__()
+        self.folder, self.history, self.fingerprint = folder, history, fingerprint
+        self.rows: list[Logs] = []
+        self.best_epoch, self.best_val_mse, self.seconds_before = -1, math.inf, 0.0
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all calls."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def restore(self, model: Any) -> int:
+        """Load the last complete epoch, if there is one, and return the number of epochs done.
+
+        Raises:
+            TrainingError: the checkpoint belongs to other settings or is damaged.
+        """
+        if not (self.folder / STATE).is_file():
+            return 0
+        state = read_json(self.folder / STATE)
+        fix = f"delete {self.folder} or train from the start with --no-resume"
+        if state.get("fingerprint") != self.fingerprint:
+            raise TrainingError(f"the checkpoint in {self.folder} belongs to other settings", fix)
+        try:
+            model.load_weights(self.folder / STATE_WEIGHTS)
+        except Exception as error:
+            raise TrainingError(f"the checkpoint in {self.folder} is damaged ({type(error).__name__})", fix) from None
+        self.rows = state["rows"]
+        self.best_epoch, self.best_val_mse = state["best_epoch"], state["best_val_mse"]
+        self.seconds_before = state["seconds"]
+        return len(self.rows)
+
+    def load_best(self, model: Any) -> None:
+        """Weights of the best epoch into ``model``."""
+        model.load_weights(self.folder / BEST_WEIGHTS)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write everything; the state file comes last and makes the epoch count."""
+        logs = logs or {}
+        self.rows.append({"epoch": epoch, **{key: logs[key] for key in sorted(logs)}})
+        if logs["quantized"] and logs["val_mse"] < self.best_val_mse:
+            self.best_epoch, self.best_val_mse = epoch, float(logs["val_mse"])
+            self._save(BEST_WEIGHTS)
+        self._save(STATE_WEIGHTS)
+        self._write_history()
+        write_json(
+            self.folder / STATE,
+            {
+                "best_epoch": self.best_epoch,
+                "best_val_mse": self.best_val_mse,
+                "fingerprint": self.fingerprint,
+                "rows": self.rows,
+                "seconds": self.seconds,
+            },
+        )
+
+    def _save(self, name: str) -> None:
+        # Keras insists on the ending .weights.h5, which kit.files.atomic_path does not keep.
+        temporary = self.folder / f".new.{name}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.model.save_weights(temporary, overwrite=True)
+            os.replace(temporary, self.folder / name)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise TrainingError(f"cannot write {self.folder / name}: {reason}", "free some space") from None
+
+    def _write_history(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        atomic_write_text(self.history, text.getvalue())
+
+
+class ProgressDisplay(keras.callbacks.Callback):  # type: ignore[misc]
+    """A rich progress bar on a terminal, one plain line per epoch elsewhere.
+
+    Args:
+        epochs: of the whole training.
+        steps_per_epoch: training steps per epoch.
+        done: epochs that an earlier call has behind it.
+        console: where to draw; standard output without it.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, done: int, console: Console | None = None) -> None:
+        super().__init__()
+        self.epochs, self.steps, self.done = epochs, steps_per_epoch, done
+        self.console = console or Console(file=sys.stdout)
+        self.progress: Progress | None = None
+        self.task: Any = None
+        self.val_text = ""
+        self.epoch_began = 0.0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Show the bar."""
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+            )
+            self.progress = Progress(*columns, console=self.console)
+            self.progress.start()
+            total = self.epochs * self.steps
+            self.task = self.progress.add_task("training", total=total, completed=self.done * self.steps)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Take the time."""
+        self.epoch_began = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the bar."""
+        if self.progress is not None and logs:
+            rate = (batch + 1) / max(time.monotonic() - self.epoch_began, 1e-9)
+            text = f"epoch loss {logs['loss']:.5f} {self.val_text} {rate:.1f} steps/s"
+            self.progress.update(self.task, advance=1, description=text)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Say how the epoch went."""
+        logs = logs or {}
+        rate = self.steps / max(time.monotonic() - self.epoch_began, 1e-9)
+        self.val_text = f"val_mse {logs['val_mse']:.6f}"
+        if self.progress is None:
+            print(
+                f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.5f}  {self.val_text}  "
+                f"val PRD {logs['val_prd']:.2f} %  {rate:.1f} steps/s",
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Release the terminal; safe to call twice."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None

@@ -1,0 +1,195 @@
+# ruff: noqa: E402
+"""Training: it learns, it can be interrupted, and it refuses what cannot work."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="the train extra is not installed")
+
+import keras
+from rich.console import Console
+
+from kit.config import Config, parse_config
+from kit.errors import TrainingError
+from kit.model.autoencoder import codebooks, load_autoencoder
+from kit.model.callbacks import ProgressDisplay
+from kit.model.training import completed_epochs, fingerprint, train
+
+FRAME = 64
+
+
+def tiny(**changes: object) -> Config:
+    settings = {"batch_size": 16, "epochs": 4, "steps_per_epoch": 12, "learning_rate": 1e-2, **changes}
+    return parse_config(
+        {
+            "name": "tiny",
+            "signal": {"frame_samples": FRAME},
+            "model": {"embedding_dim": 4, "latent_width": 16, "num_stages": 2, "base_filters": 4},
+            "train": settings,
+        }
+    )
+
+
+def sines(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    cycles, phase = rng.uniform(1.0, 3.0, (count, 1)), rng.uniform(0.0, 2 * math.pi, (count, 1))
+    frames = np.sin(2 * math.pi * cycles * np.arange(FRAME) / FRAME + phase)
+    frames -= frames.mean(axis=1, keepdims=True)
+    return (frames / frames.std(axis=1, keepdims=True)).astype(np.float32)
+
+
+def batches(count: int, seed: int) -> Any:
+    x = sines(count, seed)
+    return tf.data.Dataset.from_tensor_slices((x, x)).batch(16)
+
+
+def run(config: Config, folder: Path, **options: Any) -> Any:
+    return train(config, batches(160, 1).repeat(), batches(40, 2), folder, **options)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    with (folder / "history.csv").open(newline="") as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def test_learns_and_leaves_a_complete_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(tiny(), tmp_path)
+    history = rows(tmp_path)
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3] and result.epochs == 4
+    assert [row["quantized"] for row in history] == [1, 1, 1, 1]
+    assert history[-1]["val_mse"] < 0.7 * history[0]["val_mse"]
+    columns = {"loss", "mse", "rvq_loss", "val_loss", "val_mse", "val_prd", "quantized", "learning_rate"}
+    columns |= {f"{kind}_{level}" for kind in ("perplexity", "entries_used") for level in (0, 1)}
+    assert columns <= set(history[0])
+    assert 1.0 < history[-1]["perplexity_0"] <= 16.0
+    assert history[-1]["learning_rate"] < history[1]["learning_rate"]
+    assert result.best_val_mse == pytest.approx(min(row["val_mse"] for row in history))
+    assert history[result.best_epoch]["val_prd"] == pytest.approx(result.best_val_prd)
+    assert not (tmp_path / "checkpoint").exists() and any((tmp_path / "logs").rglob("events*"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"epoch {i}/4" for i in (1, 2, 3, 4)]
+
+    autoencoder = load_autoencoder(tmp_path / "autoencoder.keras")
+    assert codebooks(autoencoder).shape == (2, 16, 4)
+    x = sines(40, 2)
+    mse = np.mean((autoencoder.predict(x, verbose=0) - x) ** 2)
+    assert mse == pytest.approx(result.best_val_mse, rel=1e-3)
+    encoder = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(
+        encoder.predict(x[:, None, :, None], verbose=0), autoencoder.encoder.predict(x[:, None, :, None], verbose=0)
+    )
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if int(self.model.optimizer.iterations) == self.step:
+            raise KeyboardInterrupt
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Path, step: int) -> None:
+    fit = keras.Model.fit
+
+    def interrupted(self: Any, *args: Any, callbacks: Any, **options: Any) -> Any:
+        return fit(self, *args, callbacks=[*callbacks, StopAfter(step)], **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, folder)
+
+
+def test_resume_continues_at_the_right_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(monkeypatch, tiny(), tmp_path, step=30)
+    assert completed_epochs(tmp_path) == 2 and len(rows(tmp_path)) == 2
+    before = rows(tmp_path)
+    rate = before[1]["learning_rate"]
+    result = run(tiny(), tmp_path)
+    history = rows(tmp_path)
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3] and history[:2] == before
+    assert result.epochs == 4 and history[2]["learning_rate"] < rate
+    assert history[3]["val_mse"] < before[0]["val_mse"]
+    assert completed_epochs(tmp_path) == 0
+
+
+def test_checkpoint_of_other_settings_is_refused_or_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(monkeypatch, tiny(epochs=2, steps_per_epoch=6), tmp_path, step=7)
+    other = tiny(epochs=2, steps_per_epoch=6, learning_rate=5e-3)
+    with pytest.raises(TrainingError, match="other settings"):
+        run(other, tmp_path)
+    assert run(other, tmp_path, resume=False).epochs == 2
+
+
+def test_damaged_checkpoint_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(monkeypatch, tiny(epochs=2, steps_per_epoch=6), tmp_path, step=7)
+    (tmp_path / "checkpoint" / "state.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match="damaged"):
+        run(tiny(epochs=2, steps_per_epoch=6), tmp_path)
+
+
+def test_same_seed_same_weights(tmp_path: Path) -> None:
+    config = tiny(epochs=1, steps_per_epoch=6)
+    run(config, tmp_path / "a")
+    run(config, tmp_path / "b")
+    assert (tmp_path / "a" / "history.csv").read_bytes() == (tmp_path / "b" / "history.csv").read_bytes()
+    first, second = (load_autoencoder(tmp_path / name / "autoencoder.keras") for name in "ab")
+    for left, right in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+
+
+def test_stops_early_where_validation_only_gets_worse(tmp_path: Path) -> None:
+    x = sines(16, 2)
+    inverted = tf.data.Dataset.from_tensor_slices((x, -x)).batch(16)
+    result = train(tiny(epochs=12, early_stopping_epochs=1), batches(160, 1).repeat(), inverted, tmp_path)
+    assert result.best_epoch < result.epochs - 1 and result.epochs < 12
+
+
+def test_refuses_no_frames_and_wrong_frames(tmp_path: Path) -> None:
+    empty = batches(16, 1).take(0)
+    with pytest.raises(TrainingError, match="no training frames"):
+        train(tiny(), empty, batches(16, 2), tmp_path)
+    with pytest.raises(TrainingError, match="no validation frames"):
+        train(tiny(), batches(16, 1).repeat(), empty, tmp_path)
+    short = tf.data.Dataset.from_tensor_slices((np.ones((16, 32), np.float32),) * 2).batch(16).repeat()
+    with pytest.raises(TrainingError, match="shape"):
+        train(tiny(), short, batches(16, 2), tmp_path)
+
+
+def test_a_loss_that_is_not_a_number_stops_training(tmp_path: Path) -> None:
+    x = np.concatenate([sines(128, 1), np.full((32, FRAME), np.nan, np.float32)])
+    bad = tf.data.Dataset.from_tensor_slices((x, x)).batch(16).repeat()
+    with pytest.raises(TrainingError, match="loss is nan"):
+        train(tiny(), bad, batches(16, 2), tmp_path)
+
+
+def test_progress_bar_on_a_terminal() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    display = ProgressDisplay(epochs=2, steps_per_epoch=2, done=1, console=console)
+    display.on_train_begin()
+    display.on_epoch_begin(1)
+    display.on_train_batch_end(0, {"loss": 0.5})
+    display.on_epoch_end(1, {"loss": 0.5, "val_mse": 0.25, "val_prd": 50.0})
+    display.on_train_batch_end(1, {"loss": 0.5})
+    display.close()
+    display.close()
+    drawn = console.file.getvalue()
+    assert "val_mse 0.250000" in drawn and "4/4" in drawn and "steps/s" in drawn
+
+
+def test_fingerprint_covers_the_settings_but_not_the_place() -> None:
+    config = tiny()
+    moved = config.model_copy(update={"data": config.data.model_copy(update={"root": "elsewhere"})})
+    assert fingerprint(moved) == fingerprint(config) != fingerprint(tiny(seed=2))
