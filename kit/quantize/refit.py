@@ -1,0 +1,181 @@
+"""The decoder learns what the device really sends.
+
+Encoder and codebook are final; the INT8 encoder and the integer search emit somewhat other indices than their float
+originals. The decoder's weights continue training on those indices, so that what is lost in quantization is regained
+where it costs the device nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import ShapeError, TrainingError
+from kit.graph.codebook import IntegerCodebook
+
+BATCH = 64
+PEAK_RATE = 1e-3
+FINAL_RATE = 1e-5
+RAMP_STEPS = 50
+VALIDATIONS = 10
+"""How often the validation frames decide whether the weights are the best so far."""
+
+VALIDATION_BATCH = 256
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefitFrames:
+    """Frames as the device sends them, and what the decoder should make of them.
+
+    Attributes:
+        indices: uint16[n, P, M] of the integer search.
+        y: float32[n, T] in units of the frame's scale, neither rounded nor clamped; flat frames are left out.
+    """
+
+    indices: NDArray[np.uint16]
+    y: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.indices.ndim != 3 or self.y.ndim != 2 or len(self.indices) != len(self.y):
+            raise ShapeError(f"refit frames: indices {list(self.indices.shape)} do not match y {list(self.y.shape)}")
+
+
+@dataclass(frozen=True, slots=True)
+class RefitResult:
+    """How a refit went; PRD in percent, pooled over the validation frames."""
+
+    prd_before: float
+    prd_after: float
+    best_step: int
+    steps: int
+    train_frames: int
+    validation_frames: int
+    seconds: float
+
+
+def refit_decoder(
+    decoder: Any,
+    codebook: IntegerCodebook,
+    train: RefitFrames,
+    validation: RefitFrames,
+    *,
+    steps: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> RefitResult:
+    """Train ``decoder`` in place; afterwards it holds the weights that did best on the validation frames.
+
+    The loss is the mean squared error of frames of unit variance, so that it is the pooled PRD that falls. The weights
+    that came in count as a candidate: the result is never worse than they are.
+
+    Args:
+        decoder: Keras model [B, 1, P, D] -> [B, 1, T, 1].
+        codebook: the device's.
+        train: training subjects' frames, n >= 1.
+        validation: validation subjects' frames, n >= 1.
+        steps: optimizer steps; 0 only measures.
+        seed: of the order of frames.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        TrainingError: no frames, or an error that is not a number.
+    """
+    if not len(train.y) or not len(validation.y):
+        raise TrainingError("there are no frames to refit the decoder on", "check data.sources and data.gates")
+    started = time.monotonic()
+    forward = _forward_function(decoder)
+    before = _validation_prd(forward, codebook, validation)
+    best, best_step, best_weights = before, 0, decoder.get_weights()
+    if not math.isfinite(before):
+        raise TrainingError("the decoder gives values that are not numbers", "train the autoencoder again")
+    step_function = _step_function(decoder)
+    pause = max(1, steps // VALIDATIONS)
+    for step, chosen in enumerate(_batches(len(train.y), steps, seed), start=1):
+        latents = codebook.dequantize(train.indices[chosen])
+        step_function(latents[:, None], train.y[chosen], np.float32(_rate(step - 1, steps)))
+        if step % pause == 0 or step == steps:
+            prd = _validation_prd(forward, codebook, validation)
+            if prd < best:
+                best, best_step, best_weights = prd, step, decoder.get_weights()
+        if progress is not None:
+            progress(step, steps)
+    decoder.set_weights(best_weights)
+    seconds = time.monotonic() - started
+    return RefitResult(before, best, best_step, steps, len(train.y), len(validation.y), seconds)
+
+
+def validation_prd(decoder: Any, codebook: IntegerCodebook, frames: RefitFrames) -> float:
+    """Pooled PRD in percent of the Keras decoder on the device's indices; infinite without a frame."""
+    return _validation_prd(_forward_function(decoder), codebook, frames)
+
+
+def _validation_prd(forward: Callable[[Any], Any], codebook: IntegerCodebook, frames: RefitFrames) -> float:
+    total, count = 0.0, 0
+    for start in range(0, len(frames.y), VALIDATION_BATCH):
+        y = frames.y[start : start + VALIDATION_BATCH].astype(np.float64)
+        latents = codebook.dequantize(frames.indices[start : start + VALIDATION_BATCH])
+        found = np.asarray(forward(latents[:, None]))
+        variance = y.var(axis=1)
+        kept = variance > 0
+        total += float((np.square(found - y).mean(axis=1)[kept] / variance[kept]).sum())
+        count += int(kept.sum())
+    return 100.0 * math.sqrt(total / count) if count else math.inf
+
+
+def _forward_function(decoder: Any) -> Callable[[Any], Any]:
+    """Latents float32[B, 1, P, D] to frames float32[B, T], as one compiled graph."""
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def forward(latents: Any) -> Any:
+        return decoder(latents, training=False)[:, 0, :, 0]
+
+    return forward  # type: ignore[no-any-return]
+
+
+def _step_function(decoder: Any) -> Callable[[Any, Any, Any], Any]:
+    """One optimizer step on (latents float32[B, 1, P, D], frames float32[B, T], learning rate)."""
+    import keras
+    import tensorflow as tf
+
+    from kit.model.autoencoder import unit_variance_mse
+
+    variables = decoder.trainable_variables
+    optimizer = keras.optimizers.Adam(PEAK_RATE)
+    optimizer.build(variables)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(latents: Any, y: Any, rate: Any) -> Any:
+        optimizer.learning_rate.assign(rate)
+        with tf.GradientTape() as tape:
+            found = decoder(latents, training=True)[:, 0, :, 0]
+            loss = unit_variance_mse(y, found)
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    return step  # type: ignore[no-any-return]
+
+
+def _rate(step: int, steps: int) -> float:
+    """Learning rate of a step: a short rise, then a cosine down to ``FINAL_RATE``."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * step / steps))
+    return (FINAL_RATE + (PEAK_RATE - FINAL_RATE) * cosine) * min(1.0, (step + 1) / RAMP_STEPS)
+
+
+def _batches(count: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """``steps`` batches of frame numbers; every frame once before any is repeated."""
+    random = np.random.default_rng(seed)
+    order = np.empty(0, np.int64)
+    for _ in range(steps):
+        while len(order) < BATCH:
+            order = np.concatenate([order, random.permutation(count)])
+        yield order[:BATCH]
+        order = order[BATCH:]
