@@ -1,0 +1,72 @@
+/* Ahead-of-time engine: the encoder as a chain of convolutions over rendered tables, computed column by column.
+ *
+ * A convolution needs its last `kernel` input columns and no others, so that is all each layer keeps: a window, oldest
+ * column first. The scheduler pulls: the deepest layer whose window is full computes its next output column, straight
+ * into the window of the layer behind it, and then moves its own window on by the stride. Moving costs far less than
+ * the convolution saves by reading its taps in one run. Padding columns hold the input zero point, which lets the bias
+ * absorb the zero point of every product (NUMERICS.md section 3.2). */
+#ifndef KIT_AOT_H
+#define KIT_AOT_H
+
+#include <stdint.h>
+
+#include "kit_common.h"
+#include "kit_engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One layer, in flash. */
+typedef struct {
+    const int8_t *weights;      /* int8 [out][kernel][in], or depthwise [kernel][channels] */
+    const int32_t *bias;        /* [out], input zero point folded in */
+    const int32_t *multiplier;  /* [out], Q31: 0 or 2^30 .. 2^31 - 1 */
+    const int8_t *shift;        /* [out], -31..30, positive is left */
+    uint16_t window;            /* offset of the layer's window in the activations, bytes */
+    uint16_t in_channels;       /* channels of an input column, bytes */
+    uint16_t out_channels;      /* channels of an output column, bytes */
+    uint16_t in_columns;        /* input columns per frame, without padding */
+    uint16_t out_columns;       /* output columns per frame */
+    uint8_t kernel;             /* taps, and columns of the window */
+    uint8_t stride;             /* input columns per output column */
+    uint8_t pad_left;           /* padding columns before the first input column */
+    uint8_t depthwise;          /* 1: each output channel reads the input channel of its own number */
+    int8_t in_zero_point;       /* value of padding columns */
+    int8_t out_zero_point;      /* added after requantization */
+    int8_t act_min;             /* lower clamp of the output */
+    int8_t act_max;             /* upper clamp of the output */
+} kit_aot_layer_t;
+
+/* Progress of one layer within a frame. */
+typedef struct {
+    uint16_t received; /* input columns so far, without padding */
+    uint16_t produced; /* output columns so far */
+    uint8_t held;      /* columns in the window, 0..kernel */
+    uint8_t skip;      /* input columns to come that no tap reads: stride beyond kernel */
+} kit_aot_progress_t;
+
+/* One encoder, in flash. */
+typedef struct {
+    const kit_aot_layer_t *layers; /* in execution order */
+    uint16_t layer_count;          /* at least 1 */
+    uint16_t output;               /* offset of the output column in the activations, bytes */
+    uint16_t activation_bytes;     /* all windows and the output column */
+} kit_aot_model_t;
+
+/* The engine's state; the rendered <prefix>_engine_t holds it with the arrays it points to. */
+struct kit_engine {
+    const kit_aot_model_t *model;
+    kit_aot_progress_t *progress; /* one per layer */
+    int8_t *activations;          /* activation_bytes of the model */
+};
+
+/* Bind an engine to its model and memory. Returns KIT_OK, or KIT_ERR_MODEL when the memory has another size. */
+kit_status_t kit_aot_init(kit_engine_t *engine, const kit_aot_model_t *model, kit_aot_progress_t *progress,
+                          uint16_t progress_count, int8_t *activations, uint16_t activation_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KIT_AOT_H */

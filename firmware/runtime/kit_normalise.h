@@ -1,0 +1,50 @@
+/* Raw samples to the INT8 input of the encoder, in integers (NUMERICS.md section 2).
+ *
+ * Statistics are gathered sample by sample in one pass; the scale follows from them once per frame. */
+#ifndef KIT_NORMALISE_H
+#define KIT_NORMALISE_H
+
+#include <stdint.h>
+
+#include "kit_common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KIT_FRAME_SAMPLES_MAX 4096 /* longest frame for which the overflow bounds of section 2.5 hold */
+
+/* Running sums of a frame. With 24-bit samples and 4096 of them: |sum| <= 2^35, squares <= 2^58. */
+typedef struct {
+    int64_t sum;       /* of x, ADC codes */
+    int64_t squares;   /* of x^2, ADC codes squared */
+    kit_sample_t low;  /* smallest x so far, ADC codes */
+    kit_sample_t high; /* largest x so far, ADC codes */
+    uint16_t samples;  /* gathered so far, 0..T */
+} kit_statistics_t;
+
+/* What the samples of one frame are normalised with, and what the packet tells the server. */
+typedef struct {
+    int32_t mean;       /* m, ADC codes, rounded to the nearest */
+    uint16_t factor;    /* R, 8738..16384; 0 for a flat frame */
+    uint8_t shift;      /* right shift behind the multiplication, 6..40; 0 for a flat frame */
+    uint8_t scale_code; /* 0: flat frame; else 1..255 */
+} kit_scale_t;
+
+/* Empty a frame's statistics. */
+void kit_statistics_begin(kit_statistics_t *statistics);
+
+/* Take the next sample of the frame. */
+void kit_statistics_add(kit_statistics_t *statistics, kit_sample_t sample);
+
+/* Mean and scale of a gathered frame. `lsb_bits` is L, 3..6: the encoder's input has 2^L LSB per unit. */
+kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits);
+
+/* One sample of the frame as encoder input, -128..127. */
+int8_t kit_normalise(const kit_scale_t *scale, kit_sample_t sample);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KIT_NORMALISE_H */

@@ -1,0 +1,118 @@
+/* Test program for single functions of the runtime. Numbers come from stdin in the machine's order, one verb each:
+ *
+ *     requantize            int32 (value, multiplier, shift)...        -> int32 each
+ *     normalise T L         kit_sample_t [n][T]                        -> per frame int32 mean, int32 code, int8 [T]
+ *     search D K M W F Z    uint8 shift[M], int32 norms [M][K], entries [M][K][D] of W bits, int8 latents [n][D] -> uint16 [n][M]
+ *     pack B CAPACITY       uint16 values...                           -> the packed bytes */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit_aot_kernels.h"
+#include "kit_normalise.h"
+#include "kit_pack.h"
+#include "kit_rvq.h"
+
+#define ENTRIES_MAX (8 * 1024 * 64)
+
+static int8_t entries8[ENTRIES_MAX];
+static int16_t entries16[ENTRIES_MAX];
+static int32_t norms[8 * 1024];
+static uint8_t shifts[8];
+static kit_sample_t frame[KIT_FRAME_SAMPLES_MAX];
+static int8_t normalised[KIT_FRAME_SAMPLES_MAX];
+static int8_t latent[64];
+static int16_t residual[64];
+static uint8_t packet[65535];
+
+static int number(char **argv, int at)
+{
+    return atoi(argv[at]);
+}
+
+static void requantize(void)
+{
+    int32_t row[3];
+    while (fread(row, sizeof row, 1, stdin) == 1) {
+        const int32_t result = kit_aot_requantize(row[0], row[1], (int)row[2]);
+        fwrite(&result, sizeof result, 1, stdout);
+    }
+}
+
+static void normalise(size_t samples, unsigned lsb_bits)
+{
+    while (fread(frame, sizeof frame[0], samples, stdin) == samples) {
+        kit_statistics_t statistics;
+        kit_statistics_begin(&statistics);
+        for (size_t i = 0; i < samples; i++) {
+            kit_statistics_add(&statistics, frame[i]);
+        }
+        const kit_scale_t scale = kit_scale_of(&statistics, lsb_bits);
+        const int32_t side[2] = {scale.mean, scale.scale_code};
+        for (size_t i = 0; i < samples; i++) {
+            normalised[i] = kit_normalise(&scale, frame[i]);
+        }
+        fwrite(side, sizeof side, 1, stdout);
+        fwrite(normalised, 1, samples, stdout);
+    }
+}
+
+static int search(char **argv)
+{
+    kit_codebook_t codebook;
+    memset(&codebook, 0, sizeof codebook);
+    codebook.dims = (uint8_t)number(argv, 2);
+    codebook.entries = (uint16_t)number(argv, 3);
+    codebook.levels = (uint8_t)number(argv, 4);
+    codebook.residual_frac_bits = (uint8_t)number(argv, 6);
+    codebook.latent_zero_point = (int8_t)number(argv, 7);
+    codebook.entry_shift = shifts;
+    codebook.norms = norms;
+    const size_t count = (size_t)codebook.dims * codebook.entries * codebook.levels;
+    const size_t rows = (size_t)codebook.entries * codebook.levels;
+    size_t got = fread(shifts, 1, codebook.levels, stdin);
+    got += fread(norms, sizeof norms[0], rows, stdin);
+    if (number(argv, 5) == 8) {
+        codebook.entries8 = entries8;
+        got += fread(entries8, 1, count, stdin);
+    } else {
+        codebook.entries16 = entries16;
+        got += fread(entries16, 2, count, stdin);
+    }
+    while (fread(latent, 1, codebook.dims, stdin) == codebook.dims) {
+        kit_rvq_begin(&codebook, latent, residual);
+        for (uint8_t level = 0; level < codebook.levels; level++) {
+            const uint16_t index = kit_rvq_level(&codebook, level, residual);
+            fwrite(&index, sizeof index, 1, stdout);
+        }
+    }
+    return got == codebook.levels + rows + count ? 0 : 1;
+}
+
+static void pack(unsigned bits, uint16_t capacity)
+{
+    kit_packer_t packer;
+    uint16_t value;
+    kit_pack_begin(&packer, packet, capacity);
+    while (fread(&value, sizeof value, 1, stdin) == 1) {
+        kit_pack_put(&packer, value, bits);
+    }
+    fwrite(packet, 1, kit_pack_end(&packer), stdout);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "requantize") == 0) {
+        requantize();
+    } else if (argc == 4 && strcmp(argv[1], "normalise") == 0) {
+        normalise((size_t)number(argv, 2), (unsigned)number(argv, 3));
+    } else if (argc == 8 && strcmp(argv[1], "search") == 0) {
+        return search(argv);
+    } else if (argc == 4 && strcmp(argv[1], "pack") == 0) {
+        pack((unsigned)number(argv, 2), (uint16_t)number(argv, 3));
+    } else {
+        fprintf(stderr, "unit_main: unknown verb\n");
+        return 2;
+    }
+    return 0;
+}

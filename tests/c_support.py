@@ -1,0 +1,115 @@
+"""Building and running C in tests: compilers, warnings, sanitizers, and random models rendered into folders."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config import Config
+from kit.graph.codebook import IntegerCodebook
+from kit.graph.fingerprint import build_hash
+from kit.graph.ir import Encoder
+from kit.graph.reader import read_tflite
+from kit.reference.device_path import DevicePath, DeviceResult
+from kit.render import Vectors, render_firmware, write_firmware
+from tests.models import encoder_for, random_codebook, random_frames
+from tests.support import ROOT, need
+
+RUNTIME = ROOT / "firmware" / "runtime"
+AOT = ROOT / "firmware" / "engines" / "aot"
+C_TESTS = ROOT / "tests" / "c"
+CODEC_SOURCES = tuple(
+    [RUNTIME / f"kit_{name}.c" for name in ("codec", "normalise", "rvq", "pack")]
+    + [AOT / "kit_aot.c", AOT / "kit_aot_kernels.c"]
+)
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
+SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+COMPILERS = ("gcc", "clang")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A random build with its reference results and the folder of its rendered files."""
+
+    config: Config
+    model: bytes
+    encoder: Encoder
+    codebook: IntegerCodebook
+    frames: NDArray[Any]
+    expected: DeviceResult
+    files: dict[str, str]
+    folder: Path
+
+
+def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> Rendered:
+    """Random weights for a configuration: rendered into ``folder``, and run by the reference executor."""
+    rng = np.random.default_rng(seed)
+    model = encoder_for(config, rng)
+    encoder = read_tflite(model)
+    model_config, bits = config.model, config.quantize.codebook_bits
+    codebook = random_codebook(rng, encoder, model_config.num_levels, model_config.latent_width, bits)
+    samples = random_frames(rng, frames, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
+    expected = DevicePath(encoder, codebook, config).run(samples)
+    vectors = Vectors(samples, expected.packets, "random")
+    files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook))
+    write_firmware(files, folder)
+    return Rendered(config, model, encoder, codebook, samples, expected, files, folder)
+
+
+def compile_c(
+    compiler: str, sources: Iterable[Path], includes: Iterable[Path], target: Path, flags: Sequence[str] = SANITIZERS
+) -> Path:
+    """Compile and link C99 sources with every warning an error; fails the test with the compiler's words."""
+    command = [need(compiler), "-std=c99", *WARNINGS, *flags]
+    command += [f"-I{path}" for path in includes]
+    command += [str(path) for path in sources] + ["-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def compile_codec(compiler: str, rendered: Rendered, main: str, target: Path) -> Path:
+    """A test program of tests/c with the codec and one rendered model."""
+    generated = sorted(rendered.folder.glob("*.c"))
+    sources = [*CODEC_SOURCES, *generated, C_TESTS / main]
+    return compile_c(compiler, sources, (RUNTIME, AOT, rendered.folder), target)
+
+
+def run_c(program: Path, *arguments: object, stdin: bytes = b"") -> bytes:
+    """Standard output of a program that must succeed."""
+    done = subprocess.run(
+        [str(program), *map(str, arguments)], input=stdin, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return done.stdout
+
+
+def split_results(output: bytes, rendered: Rendered) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    """Latents int8[n, P, D] and packets uint8[n, packet bytes] from records of one frame each."""
+    expected = rendered.expected
+    latent_bytes = expected.latents[0].size
+    records = np.frombuffer(output, np.uint8).reshape(-1, latent_bytes + expected.packets.shape[1])
+    latents = records[:, :latent_bytes].copy().view(np.int8).reshape(-1, *expected.latents.shape[1:])
+    return latents, records[:, latent_bytes:]
+
+
+def assert_equal_results(output: bytes, rendered: Rendered) -> None:
+    """Records of every frame against the reference; names the first difference."""
+    latents, packets = split_results(output, rendered)
+    expected = rendered.expected
+    assert latents.shape == expected.latents.shape
+    wrong = np.argwhere(latents != expected.latents)
+    if len(wrong):
+        frame, position, channel = wrong[0]
+        raise AssertionError(
+            f"latent [frame={frame}, position={position}, channel={channel}]: want "
+            f"{expected.latents[frame, position, channel]}, got {latents[frame, position, channel]}; "
+            f"{len(wrong)} of {latents.size} differ"
+        )
+    assert np.array_equal(packets, expected.packets)

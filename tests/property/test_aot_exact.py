@@ -1,0 +1,112 @@
+"""The C codec equals the reference executor bit for bit: random models of every shape, random and extreme frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.c_support import (
+    AOT,
+    C_TESTS,
+    CODEC_SOURCES,
+    COMPILERS,
+    RUNTIME,
+    assert_equal_results,
+    compile_c,
+    compile_codec,
+    render_random,
+    run_c,
+)
+from tests.models import tiny_config
+from tests.support import seed
+
+BUILDS: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "seed": {
+        "signal": {"frame_samples": 320},
+        "model": {"embedding_dim": 16, "latent_width": 256, "num_stages": 3, "base_filters": 32},
+        "firmware": {"symbol_prefix": "ppg", "ring_margin_samples": 32},
+    },
+    "smallest": {
+        "signal": {"frame_samples": 16},
+        "model": {"embedding_dim": 1, "latent_width": 2, "num_levels": 1, "num_stages": 1, "base_filters": 1},
+        "firmware": {"ring_margin_samples": 1},
+    },
+    "deepest": {
+        "signal": {"frame_samples": 128},
+        "model": {"embedding_dim": 5, "latent_width": 8, "num_levels": 8, "num_stages": 6, "base_filters": 3},
+        "quantize": {"input_clip": 2},
+    },
+    "longest": {
+        "signal": {"frame_samples": 4096},
+        "model": {"embedding_dim": 3, "latent_width": 1024, "num_stages": 6, "base_filters": 6, "multiplier": 1.0},
+        "quantize": {"input_clip": 16, "codebook_bits": 16},
+    },
+    "wide_samples": {
+        "signal": {"frame_samples": 72, "sample_bits": 24},
+        "model": {"embedding_dim": 7, "latent_width": 32, "num_levels": 3, "num_stages": 3, "multiplier": 2.0},
+        "firmware": {"symbol_prefix": "ecg"},
+    },
+    "no_side_information": {
+        "signal": {"frame_samples": 48, "sample_bits": 18},
+        "model": {"embedding_dim": 64, "num_stages": 4},
+        "packet": {"side_information": False},
+        "quantize": {"input_clip": 8, "codebook_bits": 16},
+    },
+    "narrow_samples": {
+        "signal": {"frame_samples": 96, "sample_bits": 8},
+        "model": {"embedding_dim": 6, "latent_width": 4, "num_levels": 5, "num_stages": 5},
+        "quantize": {"codebook_bits": 16},
+    },
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_packets_and_latents_equal_the_reference(name: str, tmp_path: Path) -> None:
+    config = tiny_config(**BUILDS[name])
+    number = list(BUILDS).index(name)
+    rendered = render_random(config, tmp_path / "generated", seed() + number)
+    program = compile_codec(COMPILERS[number % 2], rendered, "codec_main.c", tmp_path / "codec")
+    samples = rendered.frames.tobytes()
+    for chunk in (1, 7, 64, config.signal.frame_samples + 5):
+        assert_equal_results(run_c(program, chunk, len(rendered.frames), stdin=samples), rendered)
+    assert len(np.unique(rendered.expected.latents)) > 3, "latents too poor to prove anything"
+
+
+def test_two_instances_of_two_models(tmp_path: Path) -> None:
+    ppg = render_random(tiny_config(firmware={"symbol_prefix": "ppg"}), tmp_path / "ppg", seed())
+    config = tiny_config(
+        signal={"frame_samples": 40}, model={"num_stages": 3}, quantize={"codebook_bits": 16},
+        firmware={"symbol_prefix": "ecg"},
+    )  # fmt: skip
+    ecg = render_random(config, tmp_path / "ecg", seed() + 1)
+    generated = [path for build in (ppg, ecg) for path in sorted(build.folder.glob("*.c"))]
+    program = compile_c(
+        "gcc",
+        [*CODEC_SOURCES, *generated, C_TESTS / "two_models_main.c"],
+        (RUNTIME, AOT, ppg.folder, ecg.folder),
+        tmp_path / "two",
+    )
+    inputs = [build.frames[order] for build in (ppg, ecg) for order in (slice(None), slice(None, None, -1))]
+    output = run_c(program, len(ppg.frames), len(ecg.frames), stdin=b"".join(x.tobytes() for x in inputs))
+    packets = [build.expected.packets[order] for build in (ppg, ecg) for order in (slice(None), slice(None, None, -1))]
+    assert output == b"".join(x.tobytes() for x in packets)
+
+
+def test_a_narrow_model_runs_in_a_firmware_of_wide_samples(tmp_path: Path) -> None:
+    rendered = render_random(tiny_config(), tmp_path / "generated", seed())
+    config_header = rendered.folder / "kit_config.h"
+    config_header.write_text(config_header.read_text().replace("KIT_SAMPLE_BITS 16", "KIT_SAMPLE_BITS 32"))
+    program = compile_codec("gcc", rendered, "codec_main.c", tmp_path / "codec")
+    samples = rendered.frames.astype(np.int32).tobytes()
+    assert_equal_results(run_c(program, 5, len(rendered.frames), stdin=samples), rendered)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_samples_pushed_by_an_interrupt(compiler: str, tmp_path: Path) -> None:
+    rendered = render_random(tiny_config(), tmp_path / "generated", seed(), frames=400)
+    program = compile_codec(compiler, rendered, "interrupt_main.c", tmp_path / "interrupt")
+    assert run_c(program, stdin=rendered.frames.tobytes()) == rendered.expected.packets.tobytes()
