@@ -1,0 +1,129 @@
+/* Port of the boards with an Arm CMSDK UART and timer (MPS2 images): receive by interrupt, transmit by polling,
+ * microseconds from the free-running timer. board.h gives addresses, clocks and interrupt numbers. */
+#include "board.h"
+#include "cortexm.h"
+#include "kit_port.h"
+#include "rx_ring.h"
+
+#define UART_DATA KIT_REG32(KIT_BOARD_UART_BASE + 0x00u)
+#define UART_STATE KIT_REG32(KIT_BOARD_UART_BASE + 0x04u) /* bit 0 TX full, 1 RX full, 3 RX overrun (write 1 clears) */
+#define UART_CTRL KIT_REG32(KIT_BOARD_UART_BASE + 0x08u)  /* bit 0 TX on, 1 RX on, 3 RX interrupt */
+#define UART_INTCLEAR KIT_REG32(KIT_BOARD_UART_BASE + 0x0Cu)
+#define UART_BAUDDIV KIT_REG32(KIT_BOARD_UART_BASE + 0x10u)
+
+#define STATE_TX_FULL 1u
+#define STATE_RX_FULL 2u
+#define STATE_RX_OVERRUN 8u
+#define CTRL_TX_RX_ON 3u
+#define CTRL_RX_IRQ 8u
+
+#define TIMER_CTRL KIT_REG32(KIT_BOARD_TIMER_BASE + 0x00u) /* bit 0 on */
+#define TIMER_VALUE KIT_REG32(KIT_BOARD_TIMER_BASE + 0x04u) /* counts down */
+#define TIMER_RELOAD KIT_REG32(KIT_BOARD_TIMER_BASE + 0x08u)
+
+#define TICKS_PER_US (KIT_BOARD_TIMER_HZ / 1000000u)
+
+static kit_rx_ring_t ring;
+static volatile uint32_t overruns;
+
+void kit_systick(void);
+void kit_uart_irq(void);
+
+/* Does nothing but end a sleep. Time is not counted here: an emulator on a busy machine skips ticks. */
+void kit_systick(void)
+{
+}
+
+void kit_uart_irq(void)
+{
+    UART_INTCLEAR = 2u;
+    while ((UART_STATE & STATE_RX_FULL) != 0) {
+        if (kit_rx_ring_full(&ring)) {
+            /* Leave the byte in the UART and the interrupt off until the main loop has made room: a byte is only lost
+             * when the next one arrives meanwhile, and then the overrun bit tells. */
+            UART_CTRL = CTRL_TX_RX_ON;
+            return;
+        }
+        kit_rx_ring_put(&ring, (uint8_t)UART_DATA);
+    }
+    if ((UART_STATE & STATE_RX_OVERRUN) != 0) {
+        UART_STATE = STATE_RX_OVERRUN;
+        overruns++;
+    }
+}
+
+void kit_port_init(void)
+{
+    TIMER_RELOAD = UINT32_MAX;
+    TIMER_VALUE = UINT32_MAX;
+    TIMER_CTRL = 1u;
+    KIT_SYST_RVR = KIT_BOARD_SYSTICK_HZ / 1000u - 1u;
+    KIT_SYST_CVR = 0;
+    KIT_SYST_CSR = 7u;
+    UART_BAUDDIV = KIT_BOARD_UART_HZ / 115200u;
+    UART_CTRL = CTRL_TX_RX_ON | CTRL_RX_IRQ;
+    /* QEMU delivers the first byte up to a second late unless the data register is read once after enabling. */
+    (void)UART_DATA;
+    kit_irq_enable(KIT_BOARD_UART_IRQ);
+}
+
+size_t kit_port_read(uint8_t *data, size_t bytes)
+{
+    const size_t count = kit_rx_ring_take(&ring, data, bytes);
+    if (UART_CTRL == CTRL_TX_RX_ON && !kit_rx_ring_full(&ring)) {
+        /* The interrupt stopped at a full ring: take up again with the byte that waits in the UART. */
+        kit_interrupts_off();
+        UART_CTRL = CTRL_TX_RX_ON | CTRL_RX_IRQ;
+        kit_uart_irq();
+        kit_interrupts_on();
+    }
+    return count;
+}
+
+size_t kit_port_write(const uint8_t *data, size_t bytes)
+{
+    size_t count = 0;
+    while (count < bytes && (UART_STATE & STATE_TX_FULL) == 0) {
+        UART_DATA = data[count++];
+    }
+    return count;
+}
+
+uint32_t kit_port_rx_overruns(void)
+{
+    return overruns;
+}
+
+uint32_t kit_port_time_us(void)
+{
+    /* Sums up what passed since the last call, which was less than a turn of the timer ago (171 s at 25 MHz): the main
+     * loop asks in every pass, and sleeps a millisecond at most. */
+    static uint32_t last = UINT32_MAX;
+    static uint32_t rest;
+    static uint32_t time_us;
+    const uint32_t value = TIMER_VALUE;
+    const uint32_t ticks = last - value;
+    last = value;
+    time_us += ticks / TICKS_PER_US;
+    rest += ticks % TICKS_PER_US;
+    if (rest >= TICKS_PER_US) {
+        rest -= TICKS_PER_US;
+        time_us++;
+    }
+    return time_us;
+}
+
+const char *kit_port_name(void)
+{
+    return KIT_BOARD_NAME;
+}
+
+void kit_port_idle(void)
+{
+    /* Interrupts off closes the gap between looking and sleeping; a pending one still wakes the core. */
+    kit_interrupts_off();
+    if (kit_rx_ring_empty(&ring)) {
+        kit_wait_for_interrupt();
+    }
+    kit_interrupts_on();
+}

@@ -1,0 +1,139 @@
+/* Port of the nRF51822 on the micro:bit: receive by interrupt, transmit by polling, microseconds from TIMER0 (this
+ * core has no SysTick). Register offsets after the nRF51 Series Reference Manual. */
+#include <stdbool.h>
+
+#include "board.h"
+#include "cortexm.h"
+#include "kit_port.h"
+#include "rx_ring.h"
+
+#define UART(offset) KIT_REG32(0x40002000u + (offset))
+#define UART_STARTRX UART(0x000u)
+#define UART_STARTTX UART(0x008u)
+#define UART_RXDRDY UART(0x108u)
+#define UART_TXDRDY UART(0x11Cu)
+#define UART_INTENSET UART(0x304u)
+#define UART_INTENCLR UART(0x308u)
+#define UART_ERRORSRC UART(0x480u) /* bit 0 overrun (write 1 clears) */
+#define UART_ENABLE UART(0x500u)
+#define UART_PSELTXD UART(0x50Cu)
+#define UART_PSELRXD UART(0x514u)
+#define UART_RXD UART(0x518u)
+#define UART_TXD UART(0x51Cu)
+#define UART_BAUDRATE UART(0x524u)
+#define INT_RXDRDY (1u << 2)
+
+#define TIMER(offset) KIT_REG32(0x40008000u + (offset))
+#define TIMER_START TIMER(0x000u)
+#define TIMER_CAPTURE0 TIMER(0x040u)
+#define TIMER_COMPARE1 TIMER(0x144u)
+#define TIMER_INTENSET TIMER(0x304u)
+#define TIMER_BITMODE TIMER(0x508u)
+#define TIMER_PRESCALER TIMER(0x510u)
+#define TIMER_CC0 TIMER(0x540u)
+#define TIMER_CC1 TIMER(0x544u)
+#define INT_COMPARE1 (1u << 17)
+
+#define PIN_TX 24u /* to the USB interface chip */
+#define PIN_RX 25u
+#define BAUD_115200 0x01D7E000u
+#define IDLE_US_MAX 1000u
+
+static kit_rx_ring_t ring;
+static volatile uint32_t overruns;
+static volatile bool rx_stopped;
+static bool tx_started;
+
+void kit_uart_irq(void);
+void kit_timer_irq(void);
+
+void kit_uart_irq(void)
+{
+    while (UART_RXDRDY != 0) {
+        if (kit_rx_ring_full(&ring)) {
+            /* The UART keeps up to six more bytes; the main loop takes up again when it has made room. */
+            UART_INTENCLR = INT_RXDRDY;
+            rx_stopped = true;
+            return;
+        }
+        UART_RXDRDY = 0; /* before reading: the next byte sets it again */
+        kit_rx_ring_put(&ring, (uint8_t)UART_RXD);
+    }
+    if ((UART_ERRORSRC & 1u) != 0) {
+        UART_ERRORSRC = 1u;
+        overruns++;
+    }
+}
+
+void kit_timer_irq(void)
+{
+    TIMER_COMPARE1 = 0;
+}
+
+void kit_port_init(void)
+{
+    TIMER_BITMODE = 3u;   /* 32 bits */
+    TIMER_PRESCALER = 4u; /* 16 MHz / 2^4 */
+    TIMER_INTENSET = INT_COMPARE1;
+    TIMER_START = 1u;
+    UART_PSELTXD = PIN_TX;
+    UART_PSELRXD = PIN_RX;
+    UART_BAUDRATE = BAUD_115200;
+    UART_ENABLE = 4u;
+    UART_STARTTX = 1u;
+    UART_STARTRX = 1u;
+    UART_INTENSET = INT_RXDRDY;
+    kit_irq_enable(KIT_BOARD_UART_IRQ);
+    kit_irq_enable(KIT_BOARD_TIMER_IRQ);
+}
+
+size_t kit_port_read(uint8_t *data, size_t bytes)
+{
+    const size_t count = kit_rx_ring_take(&ring, data, bytes);
+    if (rx_stopped && !kit_rx_ring_full(&ring)) {
+        kit_interrupts_off();
+        rx_stopped = false;
+        UART_INTENSET = INT_RXDRDY;
+        kit_uart_irq();
+        kit_interrupts_on();
+    }
+    return count;
+}
+
+size_t kit_port_write(const uint8_t *data, size_t bytes)
+{
+    size_t count = 0;
+    while (count < bytes && (!tx_started || UART_TXDRDY != 0)) {
+        UART_TXDRDY = 0;
+        tx_started = true;
+        UART_TXD = data[count++];
+    }
+    return count;
+}
+
+uint32_t kit_port_rx_overruns(void)
+{
+    return overruns;
+}
+
+uint32_t kit_port_time_us(void)
+{
+    TIMER_CAPTURE0 = 1u;
+    return TIMER_CC0;
+}
+
+const char *kit_port_name(void)
+{
+    return KIT_BOARD_NAME;
+}
+
+void kit_port_idle(void)
+{
+    kit_interrupts_off();
+    if (kit_rx_ring_empty(&ring)) {
+        /* A compare event at most a millisecond ahead ends the sleep when no byte does. */
+        TIMER_CC1 = kit_port_time_us() + IDLE_US_MAX;
+        kit_wait_for_interrupt();
+    }
+    kit_interrupts_on();
+}

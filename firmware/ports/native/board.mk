@@ -1,0 +1,3 @@
+CROSS :=
+CPU_FLAGS :=
+PORT_SOURCES := native/native_port.c

@@ -1,0 +1,143 @@
+#include "runner.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "kit_generated.h"
+#include "kit_link.h"
+#include "runner_io.h"
+
+#define VERSION 1u
+#define INPUT_HEADER_BYTES 16u
+#define OUTPUT_HEADER_BYTES 28u
+#define LATENT_BYTES ((uint32_t)KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM)
+#define RESULT_BYTES (LATENT_BYTES + KIT_PACKET_BYTES)
+
+static KIT_STORAGE_T storage;
+static uint8_t samples[KIT_FRAME_SAMPLES * sizeof(kit_sample_t)];
+static uint8_t result[RESULT_BYTES];
+
+static int fail(const char *where, const char *what)
+{
+    kit_io_print("kit_runner: ");
+    kit_io_print(where);
+    kit_io_print(": ");
+    kit_io_print(what);
+    kit_io_print("\n");
+    return 1;
+}
+
+/* Bytes of a sample in the input. */
+static uint32_t sample_bytes(void)
+{
+    return KIT_MODEL.sample_bits <= 16 ? 2u : 4u;
+}
+
+static kit_sample_t sample_at(const uint8_t *at)
+{
+    return KIT_MODEL.sample_bits <= 16 ? (kit_sample_t)(int16_t)kit_get_u16(at) : (kit_sample_t)kit_get_u32(at);
+}
+
+/* What is wrong with the input's header, or NULL; `frames` receives its number of frames. */
+static const char *check_header(uint32_t *frames)
+{
+    uint8_t header[INPUT_HEADER_BYTES];
+    if (kit_io_read(header, sizeof header) != sizeof header || memcmp(header, "KITV", 4) != 0) {
+        return "is no KITV file";
+    }
+    if (kit_get_u32(header + 4) != VERSION) {
+        return "is of another KITV version";
+    }
+    if (kit_get_u32(header + 8) != KIT_FRAME_SAMPLES) {
+        return "has another frame length than this firmware";
+    }
+    *frames = kit_get_u32(header + 12);
+    return *frames == 0 ? "holds no frame" : NULL;
+}
+
+static bool write_header(uint32_t frames)
+{
+    uint8_t header[OUTPUT_HEADER_BYTES];
+    memcpy(header, "KITR", 4);
+    kit_put_u32(header + 4, VERSION);
+    memcpy(header + 8, KIT_BUILD_HASH, KIT_BUILD_HASH_BYTES);
+    kit_put_u32(header + 16, frames);
+    kit_put_u32(header + 20, LATENT_BYTES);
+    kit_put_u32(header + 24, KIT_PACKET_BYTES);
+    return kit_io_write(header, sizeof header);
+}
+
+/* Encode the frame in `samples` into `result`; returns what is wrong, or NULL. */
+static const char *encode(void)
+{
+    kit_codec_t *codec = KIT_CODEC(&storage);
+    const uint32_t step = sample_bytes();
+    for (uint32_t i = 0; i < KIT_FRAME_SAMPLES; i++) {
+        const kit_sample_t sample = sample_at(samples + i * step);
+        if (kit_codec_push(codec, &sample, 1) != 1) {
+            return "the codec does not take a whole frame";
+        }
+    }
+    uint32_t columns = 0;
+    for (;;) {
+        const kit_status_t status = kit_codec_poll(codec);
+        if (status == KIT_COLUMN) {
+            const uint16_t position = kit_codec_position(codec);
+            if (position >= KIT_LATENT_POSITIONS) {
+                return "the codec gave a latent position beyond the last";
+            }
+            memcpy(result + (uint32_t)position * KIT_EMBEDDING_DIM, kit_codec_latent(codec), KIT_EMBEDDING_DIM);
+            columns++;
+        } else if (status == KIT_PACKET) {
+            memcpy(result + LATENT_BYTES, kit_codec_packet(codec, NULL), KIT_PACKET_BYTES);
+            return columns == KIT_LATENT_POSITIONS ? NULL : "the codec left out a latent position";
+        } else if (status != KIT_BUSY) {
+            return status < 0 ? "the engine failed" : "the codec stopped before the packet";
+        }
+    }
+}
+
+/* Every frame of the opened input into the opened output. */
+static int run_frames(const char *input, const char *output, uint32_t frames)
+{
+    const uint32_t frame_bytes = KIT_FRAME_SAMPLES * sample_bytes();
+    for (uint32_t i = 0; i < frames; i++) {
+        if (kit_io_read(samples, frame_bytes) != frame_bytes) {
+            return fail(input, "ends before its last frame");
+        }
+        const char *wrong = encode();
+        if (wrong != NULL) {
+            return fail(input, wrong);
+        }
+        if (!kit_io_write(result, sizeof result)) {
+            return fail(output, "cannot be written");
+        }
+    }
+    if (kit_io_read(samples, 1) != 0) {
+        return fail(input, "goes on behind its last frame");
+    }
+    return 0;
+}
+
+int kit_runner_run(const char *input, const char *output)
+{
+    if (KIT_INIT(&storage) != KIT_OK) {
+        return fail("codec", "does not start; the rendered tables do not fit the runtime");
+    }
+    if (!kit_io_open_input(input)) {
+        return fail(input, "cannot be opened");
+    }
+    uint32_t frames = 0;
+    const char *wrong = check_header(&frames);
+    if (wrong != NULL) {
+        return fail(input, wrong);
+    }
+    if (!kit_io_open_output(output) || !write_header(frames)) {
+        return fail(output, "cannot be written");
+    }
+    const int code = run_frames(input, output, frames);
+    if (!kit_io_close() && code == 0) {
+        return fail(output, "cannot be written");
+    }
+    return code;
+}
