@@ -1,0 +1,148 @@
+"""A firmware folder: where it is, what travels in it, and how ``make`` turns it into images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from kit.config import Config, load_config
+from kit.errors import ArtifactError, ToolchainError
+from kit.files import checkout
+from kit.graph.codebook import IntegerCodebook
+from kit.graph.fingerprint import build_hash
+from kit.graph.ir import Encoder
+from kit.graph.store import load
+from kit.host.boards import BOARDS, NATIVE
+from kit.host.toolchain import require_tool
+from kit.wire.packet import PacketLayout
+
+ImageKind = Literal["runner", "app"]
+MAKE_SECONDS = 900.0
+_ERROR_MARKS = (" error:", "undefined reference", "region `", "multiple definition", "No rule to make", "*** ")
+
+
+def firmware_folder(run: Path | None = None, firmware: Path | None = None) -> Path:
+    """The firmware folder that the options of a verb mean: ``--firmware``, ``--run``, or that of this checkout.
+
+    Raises:
+        ArtifactError: it is not there, or holds no rendered firmware.
+    """
+    if run is not None and firmware is not None:
+        raise ArtifactError("--run and --firmware name two firmware folders", "give one of them")
+    if firmware is not None:
+        folder = firmware
+    elif run is not None:
+        folder = run / "firmware"
+    else:
+        root = checkout()
+        if root is None:
+            raise ArtifactError("no firmware folder given", "add --run runs/NAME")
+        folder = root / "firmware"
+    if not (folder / "generated").is_dir():
+        raise ArtifactError(f"{folder} holds no rendered firmware", "run kit build-firmware first")
+    return folder
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A rendered firmware and the artifacts it was rendered from, which travel in ``generated/artifacts``."""
+
+    folder: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of config.yaml, encoder.tflite, codebook.npz, graph.json, weights.npz and vectors.npz."""
+        return self.folder / "generated" / "artifacts"
+
+    @cached_property
+    def config(self) -> Config:
+        """Resolved configuration of the build."""
+        return load_config(self.artifacts / "config.yaml")
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Integer graph and weights."""
+        return load(self.artifacts)
+
+    @cached_property
+    def codebook(self) -> IntegerCodebook:
+        """The codebook the device searches."""
+        return IntegerCodebook.load(self.artifacts / "codebook.npz")
+
+    @cached_property
+    def build_hash(self) -> str:
+        """16 hex digits of what the artifacts compute; what every target must report."""
+        return build_hash(self.config, self.encoder, self.codebook)
+
+    @property
+    def layout(self) -> PacketLayout:
+        """Packet layout of the build."""
+        return PacketLayout.from_config(self.config)
+
+    @property
+    def latent_bytes(self) -> int:
+        """INT8 latents of a frame: P * D."""
+        return self.config.latent_positions * self.config.model.embedding_dim
+
+    def model_bytes(self) -> bytes:
+        """The .tflite file.
+
+        Raises:
+            ArtifactError: it is not there.
+        """
+        path = self.artifacts / "encoder.tflite"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"cannot read {path}: {error.strerror}", "rebuild with kit build-firmware") from None
+
+    def image(self, kind: ImageKind, board: str = NATIVE) -> Path:
+        """Where ``make`` puts an image; see :meth:`build`."""
+        suffix = "" if board == NATIVE else ".elf"
+        return self.folder / "build" / board / f"{kind}{suffix}"
+
+    def build(self, kind: ImageKind, board: str = NATIVE) -> Path:
+        """Compile an image with ``make`` and return its path; nothing is done when it is current.
+
+        Raises:
+            ToolchainError: make or the compiler is missing or fails, with the first error line.
+        """
+        require_tool("make")
+        require_tool(_native_compiler() if board == NATIVE else BOARDS[board].compiler)
+        command = ["make", "-C", str(self.folder), kind, f"BOARD={board}"]
+        try:
+            done = subprocess.run(
+                [*command, f"-j{os.cpu_count() or 1}"],
+                capture_output=True, text=True, timeout=MAKE_SECONDS, check=False, env=_make_environment(),
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise ToolchainError(f"{' '.join(command)}: not done after {MAKE_SECONDS:g} s") from None
+        if done.returncode:
+            raise ToolchainError(f"{' '.join(command)} failed: {_first_error(done.stdout + done.stderr)}")
+        image = self.image(kind, board)
+        if not image.is_file():
+            raise ToolchainError(f"{' '.join(command)} did not make {image}")
+        return image
+
+
+def _make_environment() -> dict[str, str]:
+    """Environment without what an outer make hands down: its RUN or BUILD would point this one elsewhere."""
+    inherited = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "RUN", "BUILD", "BOARD"}
+    return {name: value for name, value in os.environ.items() if name not in inherited}
+
+
+def _native_compiler() -> str:
+    """What make takes: CC, or the system's ``cc``; gcc where that is missing, so that messages name a package."""
+    chosen = os.environ.get("CC", "cc").split()
+    return chosen[0] if chosen and shutil.which(chosen[0]) else "gcc"
+
+
+def _first_error(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marked = [line for line in lines if any(mark in line for mark in _ERROR_MARKS)]
+    return (marked or lines or ["no output"])[0]

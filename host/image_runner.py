@@ -1,0 +1,109 @@
+"""Bulk runs of compiled firmware: as a process of this machine, or in QEMU with semihosted files."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import RunnerError
+from kit.host.boards import NATIVE, find_board
+from kit.host.firmware import Firmware
+from kit.host.runner_files import RunnerOutput, input_bytes, parse_output
+from kit.host.runners import Progress, RunResult, check_frames, result_from_packets
+from kit.host.toolchain import require_tool
+
+START_SECONDS = 60.0
+NATIVE_SECONDS_PER_FRAME = 2.0
+QEMU_SECONDS_PER_FRAME = 20.0
+"""Far above what an emulated Cortex-M0 needs for a large encoder on a busy machine: only a hang gets there."""
+NATIVE_CHUNK_FRAMES, QEMU_CHUNK_FRAMES = 512, 32
+"""Frames per process: bounds the file sizes and paces the progress bar."""
+
+
+class ImageRunner:
+    """Runs the ``runner`` image of a build, natively or on an emulated board."""
+
+    def __init__(self, firmware: Firmware, board: str = NATIVE) -> None:
+        """Check that the target can exist here; nothing is compiled yet.
+
+        Raises:
+            ToolchainError: QEMU is not installed.
+            RunnerError: unknown or not emulated board.
+        """
+        self._firmware = firmware
+        self._board = board
+        self._machine = ""
+        if board != NATIVE:
+            machine = find_board(board).qemu_machine
+            if machine is None:
+                raise RunnerError(f"QEMU does not emulate {board}", "use a serial: target")
+            require_tool("qemu-system-arm")
+            self._machine = machine
+
+    @property
+    def name(self) -> str:
+        """``native`` or ``qemu:BOARD``."""
+        return NATIVE if self._board == NATIVE else f"qemu:{self._board}"
+
+    def run(self, frames: NDArray[Any], progress: Progress | None = None) -> RunResult:
+        """See :class:`kit.host.runners.Runner`; compiles the image first where needed."""
+        firmware = self._firmware
+        layout = firmware.layout
+        data = check_frames(frames, layout)
+        image = firmware.build("runner", self._board)
+        chunk = NATIVE_CHUNK_FRAMES if self._board == NATIVE else QEMU_CHUNK_FRAMES
+        parts: list[RunnerOutput] = []
+        for start in range(0, len(data), chunk):
+            parts.append(self._run_chunk(image, data[start : start + chunk]))
+            if progress is not None:
+                progress(min(start + chunk, len(data)), len(data))
+        hashes = {part.build_hash for part in parts}
+        if len(hashes) != 1:
+            raise RunnerError(f"{self.name} reports several build hashes: {', '.join(sorted(hashes))}")
+        positions, channels = firmware.config.latent_positions, firmware.config.model.embedding_dim
+        latents = np.concatenate([part.latents for part in parts]).reshape(-1, positions, channels)
+        packets = np.concatenate([part.packets for part in parts])
+        return result_from_packets(hashes.pop(), layout, packets, latents)
+
+    def _run_chunk(self, image: Path, frames: NDArray[Any]) -> RunnerOutput:
+        layout = self._firmware.layout
+        with tempfile.TemporaryDirectory(prefix="kit-run-") as name:
+            folder = Path(name)
+            (folder / "in").write_bytes(input_bytes(frames, layout.sample_bytes))
+            self._execute(self._command(image), folder, len(frames))
+            out = folder / "out"
+            if not out.is_file():
+                raise RunnerError(f"{self.name}: the runner wrote no output", "rebuild the firmware")
+            return parse_output(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.body_bytes)
+
+    def _command(self, image: Path) -> list[str]:
+        """Command line; it runs in the folder of its files, because device and QEMU options limit names."""
+        path = str(image.resolve())
+        if self._board == NATIVE:
+            return [path, "in", "out"]
+        return [
+            *("qemu-system-arm", "-M", self._machine, "-kernel", path),
+            *("-display", "none", "-monitor", "none", "-serial", "null"),
+            *("-semihosting-config", "enable=on,target=native,arg=kit_runner,arg=in,arg=out"),
+        ]
+
+    def _execute(self, command: list[str], folder: Path, frames: int) -> None:
+        per_frame = NATIVE_SECONDS_PER_FRAME if self._board == NATIVE else QEMU_SECONDS_PER_FRAME
+        limit = START_SECONDS + frames * per_frame
+        try:
+            done = subprocess.run(
+                command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise RunnerError(f"{self.name}: {frames} frames not done after {limit:g} s; it hangs") from None
+        except OSError as error:
+            raise RunnerError(f"{self.name}: cannot start {command[0]}: {error.strerror}") from None
+        if done.returncode:
+            text = (done.stderr + done.stdout).decode("utf-8", "replace").strip().splitlines()
+            reason = f": {text[-1]}" if text else ""
+            raise RunnerError(f"{self.name}: the runner ended with code {done.returncode}{reason}")

@@ -1,0 +1,145 @@
+"""Runners: one interface that takes raw frames through a target and returns what it computed.
+
+The Python ones are here (golden, reference); images are run by :mod:`kit.host.image_runner`, devices on a serial link
+by :mod:`kit.host.link_runner`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit import golden
+from kit.errors import RunnerError, ToolchainError
+from kit.host.firmware import Firmware
+from kit.reference.device_path import DevicePath, EncodeFunction
+from kit.wire.packet import PacketLayout
+
+Progress = Callable[[int, int], None]
+"""Called with (frames done, frames in all)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """What a target computed for n frames.
+
+    Attributes:
+        build_hash: 16 hex digits the target reports.
+        latents: int8[n, P, D]; None where the target does not show them (serial).
+        indices: uint16[n, P, M].
+        mean: int32[n]; None without side information.
+        scale_code: uint8[n]; None without side information.
+        packets: uint8[n, packet_bytes].
+        time_us: float64[n], encoding time the device measured; None where it measures none.
+    """
+
+    build_hash: str
+    latents: NDArray[np.int8] | None
+    indices: NDArray[np.uint16]
+    mean: NDArray[np.int32] | None
+    scale_code: NDArray[np.uint8] | None
+    packets: NDArray[np.uint8]
+    time_us: NDArray[np.float64] | None = None
+
+
+class Runner(Protocol):
+    """Drives one target."""
+
+    @property
+    def name(self) -> str:
+        """Target, as reports call it."""
+
+    def run(self, frames: NDArray[Any], progress: Progress | None = None) -> RunResult:
+        """Take frames, int16 or int32 [n, T] with n >= 1, through the target.
+
+        Raises:
+            KitError: the target is absent, fails, or answers nonsense.
+        """
+
+
+def check_frames(frames: NDArray[Any], layout: PacketLayout) -> NDArray[Any]:
+    """Frames in the build's container type.
+
+    Raises:
+        RunnerError: no frames, other length, or samples that do not fit.
+    """
+    want = layout.frame_samples
+    if frames.ndim != 2 or frames.shape[1] != want or frames.dtype.kind not in "iu":
+        raise RunnerError(f"frames are {frames.dtype}{list(frames.shape)}, the build takes integers [n, {want}]")
+    if len(frames) == 0:
+        raise RunnerError("no frames to run", "give at least one")
+    container: np.dtype[Any] = np.dtype(np.int16 if layout.sample_bytes == 2 else np.int32)
+    limits = np.iinfo(container)
+    if int(frames.min()) < limits.min or int(frames.max()) > limits.max:
+        raise RunnerError(f"samples reach from {frames.min()} to {frames.max()}, the build's samples are {container}")
+    return frames.astype(container)
+
+
+def result_from_packets(
+    build_hash: str,
+    layout: PacketLayout,
+    packets: NDArray[np.uint8],
+    latents: NDArray[np.int8] | None,
+    time_us: NDArray[np.float64] | None = None,
+) -> RunResult:
+    """A result whose indices and side information are those in its packets.
+
+    Raises:
+        ShapeError: the packets do not have the layout.
+    """
+    fields = layout.unpack_batch(packets)
+    return RunResult(build_hash, latents, fields.indices, fields.mean, fields.scale_code, packets, time_us)
+
+
+class _PythonRunner:
+    """A device path computed in this process."""
+
+    def __init__(self, name: str, firmware: Firmware, encode: EncodeFunction | None) -> None:
+        self._name = name
+        self._firmware = firmware
+        self._path = DevicePath(firmware.encoder, firmware.codebook, firmware.config, encode=encode)
+
+    @property
+    def name(self) -> str:
+        """Target."""
+        return self._name
+
+    def run(self, frames: NDArray[Any], progress: Progress | None = None) -> RunResult:
+        """See :class:`Runner`."""
+        firmware = self._firmware
+        result = self._path.run(check_frames(frames, firmware.layout), progress)
+        side = firmware.layout.side_information
+        return RunResult(
+            build_hash=firmware.build_hash,
+            latents=result.latents,
+            indices=result.indices,
+            mean=result.mean if side else None,
+            scale_code=result.scale_code if side else None,
+            packets=result.packets,
+        )
+
+
+def golden_runner(firmware: Firmware) -> Runner:
+    """The golden: TensorFlow Lite Micro's arithmetic for the encoder, the reference for the rest.
+
+    Raises:
+        ToolchainError: the tflite-micro wheel is not installed here.
+    """
+    reason = golden.available()
+    if reason is not None:
+        raise ToolchainError(f"no golden: {reason}", "validate against target reference instead")
+    return _PythonRunner("golden", firmware, functools.partial(golden.golden_latents, firmware.model_bytes()))
+
+
+def reference_runner(firmware: Firmware) -> Runner:
+    """The NumPy integer executor of the whole device path.
+
+    Raises:
+        ArtifactError: the encoder has operators that only TensorFlow Lite Micro runs.
+    """
+    return _PythonRunner("reference", firmware, None)

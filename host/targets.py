@@ -1,0 +1,55 @@
+"""Target names, as in ``--target native,qemu:mps2-an386``, to runners."""
+
+from __future__ import annotations
+
+from kit.errors import RunnerError
+from kit.host.boards import BOARDS, NATIVE, find_board
+from kit.host.firmware import Firmware
+from kit.host.image_runner import ImageRunner
+from kit.host.link_runner import serial_runner, uart_runner
+from kit.host.runners import Runner, golden_runner, reference_runner
+
+FORMS = "golden, reference, native, qemu:BOARD, uart:BOARD, serial:PORT"
+
+
+def parse_targets(text: str) -> tuple[str, ...]:
+    """Target names of a comma-separated list, checked for form and board, without repetitions.
+
+    A board's bare name stands for ``qemu:BOARD``.
+
+    Raises:
+        RunnerError: empty list, unknown form or unknown board.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    names = tuple(dict.fromkeys(f"qemu:{part}" if part in BOARDS else part for part in parts))
+    if not names:
+        raise RunnerError("no target given", f"targets: {FORMS}")
+    for name in names:
+        kind, colon, rest = name.partition(":")
+        if kind in ("golden", "reference", NATIVE) and not colon:
+            continue
+        if kind not in ("qemu", "uart", "serial") or not rest:
+            raise RunnerError(f"no target {name!r}", f"targets: {FORMS}; boards: {', '.join(BOARDS)}")
+        if kind in ("qemu", "uart") and not (kind == "uart" and rest == NATIVE):
+            find_board(rest)
+    return names
+
+
+def make_runner(target: str, firmware: Firmware) -> Runner:
+    """The runner of one target.
+
+    Raises:
+        RunnerError: unknown target.
+        ToolchainError: something it needs is not installed here.
+    """
+    (target,) = parse_targets(target)
+    kind, _, rest = target.partition(":")
+    if kind == "golden":
+        return golden_runner(firmware)
+    if kind == "reference":
+        return reference_runner(firmware)
+    if kind == "serial":
+        return serial_runner(firmware, rest)
+    if kind == "uart":
+        return uart_runner(firmware, rest)
+    return ImageRunner(firmware, rest or NATIVE)

@@ -1,0 +1,173 @@
+"""Makefile and CMake project of the firmware: targets, incremental builds, footprint, one line for what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kit.host.boards import BOARDS
+from kit.host.firmware import Firmware
+from kit.host.footprint import measure
+from tests.firmware_folder import make_firmware
+from tests.support import ROOT, need
+
+
+def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(
+        command, cwd=folder, env={**clean, **environment}, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Firmware:
+    need("make")
+    need("gcc")
+    return make_firmware(tmp_path_factory.mktemp("make") / "with space")
+
+
+def test_help_and_boards(firmware: Firmware) -> None:
+    text = run(["make"], firmware.folder).stdout
+    for goal in ("help", "host-test", "qemu-test", "size", "runner", "app", "image", "boards", "clean"):
+        assert f"  {goal} " in text
+    boards = run(["make", "-s", "boards"], firmware.folder).stdout
+    assert [line.split()[0] for line in boards.splitlines()] == ["native", *BOARDS]
+
+
+def test_builds_are_incremental(firmware: Firmware) -> None:
+    build = ["make", "-j2", "image"]
+    first = run(build, firmware.folder)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("compile") > 10 and first.stdout.count("link ") == 2
+    assert "compile" not in run(build, firmware.folder).stdout
+    (firmware.folder / "runtime" / "kit_cobs.h").touch()
+    again = run(build, firmware.folder).stdout
+    assert "runtime/kit_cobs.c" in again and "runtime/kit_codec.c" not in again
+    assert "runtime/kit_codec.c" in run([*build, "CFLAGS=-DNDEBUG"], firmware.folder).stdout
+    assert run(["make", "clean"], firmware.folder).returncode == 0
+    assert not (firmware.folder / "build").exists()
+
+
+def test_run_selects_a_build(firmware: Firmware, tmp_path: Path) -> None:
+    # A path in RUN is a word of make, so it has no spaces.
+    shutil.copytree(firmware.folder, tmp_path / "run" / "firmware")
+    done = run(["make", "-C", "firmware", f"RUN={tmp_path / 'run'}", "runner"], ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "firmware" / "build" / "native" / "runner").is_file()
+    (tmp_path / "run" / "firmware" / "Makefile").unlink()
+    done = run(["make", "-C", "firmware", f"RUN={tmp_path / 'run'}", "runner"], ROOT)
+    assert done.returncode == 0 and "compile  runtime/kit_codec.c" in done.stdout
+    done = run(["make", "-C", "firmware", "RUN=runs/absent", "host-test"], ROOT)
+    assert done.returncode != 0 and "nothing is rendered in runs/absent" in done.stderr
+
+
+def test_what_is_missing_is_named_in_one_line(firmware: Firmware, tmp_path: Path) -> None:
+    folder = firmware.folder
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("make", "sh", "sed", "grep", "mkdir", "cmp", "mv", "rm", "awk", "env", "dirname"):
+        (tools / name).symlink_to(need(name))
+    cases = (
+        (["BOARD=mps2-an386", "app"], "arm-none-eabi-gcc not found; run: apt install gcc-arm-none-eabi"),
+        (["qemu-test", "KIT=true"], "qemu-system-arm not found; run: apt install qemu-system-arm"),
+        (["host-test"], "kit not found in ../.venv/bin or on PATH"),
+        (["ENGINE=tflm", "app"], "ENGINE=tflm needs TFLM_ROOT; this kit version renders aot only"),
+        (["BOARD=toaster", "app"], f"no board toaster; boards: {' '.join(sorted([*BOARDS, 'native']))}"),
+    )
+    for arguments, complaint in cases:
+        done = run(["make", *arguments], folder, PATH=str(tools))
+        assert done.returncode != 0
+        assert complaint in done.stderr, done.stderr
+        assert len([line for line in done.stderr.splitlines() if not line.startswith("make: ")]) <= 1
+    shutil.copytree(folder, tmp_path / "bare", ignore=shutil.ignore_patterns("generated", "build"))
+    done = run(["make", "app"], tmp_path / "bare")
+    assert done.returncode != 0 and "nothing is rendered in ./generated" in done.stderr
+
+
+RECOMMENDED = {
+    "signal": {"frame_samples": 320},
+    "model": {"embedding_dim": 16, "latent_width": 256, "num_levels": 2, "num_stages": 3, "base_filters": 32},
+    "firmware": {"embedded_frames": 8, "symbol_prefix": "ppg", "ring_margin_samples": 32},
+}
+"""Sizes of configs/08x_ds8_l2.yaml."""
+
+
+@pytest.fixture(scope="module")
+def recommended(tmp_path_factory: pytest.TempPathFactory) -> Firmware:
+    need("make")
+    need("arm-none-eabi-gcc")
+    return make_firmware(tmp_path_factory.mktemp("size"), **RECOMMENDED)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_footprint(recommended: Firmware, board: str) -> None:
+    footprint = measure(recommended.folder, board)
+    assert footprint.encoder_ram <= 2048
+    assert footprint.codec_ram <= 3072
+    assert footprint.fits
+    assert sum(footprint.flash.values()) == footprint.flash_total
+    assert sum(footprint.ram.values()) == footprint.ram_total
+    assert footprint.stack_path[0] == "kit_reset" and footprint.stack > footprint.codec_stack
+    assert all(size >= 0 for size in footprint.ram.values())
+    # Any 16 KB part must hold the whole firmware with room for a radio stack beside it.
+    assert footprint.ram_total + footprint.stack <= 8192
+
+
+def test_a_fault_in_the_runner_ends_with_its_own_code(recommended: Firmware, tmp_path: Path) -> None:
+    need("qemu-system-arm")
+    folder = tmp_path / "firmware"
+    shutil.copytree(recommended.folder, folder, ignore=shutil.ignore_patterns("build"))
+    source = folder / "runner" / "runner.c"
+    start = "if (KIT_INIT(&storage) != KIT_OK) {"
+    assert start in source.read_text()
+    source.write_text(source.read_text().replace(start, f'__asm volatile("udf #0");\n    {start}'))
+    for board in BOARDS:
+        image = Firmware(folder).build("runner", board)
+        command = ["qemu-system-arm", "-M", str(BOARDS[board].qemu_machine), "-kernel", str(image), "-display", "none"]
+        command += ["-monitor", "none", "-serial", "null", "-semihosting-config"]
+        done = run([*command, "enable=on,target=native,arg=runner,arg=in,arg=out"], tmp_path)
+        assert done.returncode == 99 and "fault: the core took an exception" in done.stdout + done.stderr
+
+
+def test_app_image_has_no_semihosting(recommended: Firmware) -> None:
+    image = recommended.build("app", "microbit")
+    code = run(["arm-none-eabi-objdump", "-d", str(image)], recommended.folder).stdout
+    assert "kit_app_poll" in code and "bkpt" not in code
+
+
+CONSUMER = """
+cmake_minimum_required(VERSION 3.16)
+project(consumer C)
+add_subdirectory("{root}" kit)
+add_executable(consumer main.c)
+target_link_libraries(consumer PRIVATE kit::codec)
+"""
+CONSUMER_MAIN = """
+#include "kit_generated.h"
+static KIT_STORAGE_T storage;
+int main(void) { return KIT_INIT(&storage) == KIT_OK ? 0 : 1; }
+"""
+
+
+def test_cmake(firmware: Firmware, tmp_path: Path) -> None:
+    need("cmake")
+    generated = f"-DKIT_GENERATED_DIR={firmware.folder / 'generated'}"
+    done = run(["cmake", "-S", str(ROOT), "-B", "own", generated], tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run(["cmake", "--build", "own", "-j2"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(["ctest", "--output-on-failure"], tmp_path / "own")
+    assert done.returncode == 0 and "100% tests passed" in done.stdout, done.stdout
+    (tmp_path / "CMakeLists.txt").write_text(CONSUMER.format(root=ROOT))
+    (tmp_path / "main.c").write_text(CONSUMER_MAIN)
+    done = run(["cmake", "-S", ".", "-B", "consumer", generated], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run(["cmake", "--build", "consumer", "-j2"], tmp_path).returncode == 0
+    assert run([str(tmp_path / "consumer" / "consumer")], tmp_path).returncode == 0
+    assert not list((tmp_path / "consumer").rglob("kit_runner*"))
+    done = run(["cmake", "-S", str(ROOT), "-B", "none", f"-DKIT_GENERATED_DIR={tmp_path}"], tmp_path)
+    assert done.returncode != 0 and "nothing is rendered in" in done.stderr
