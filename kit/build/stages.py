@@ -1,0 +1,226 @@
+"""The stages of a build, from recordings (or the zoo's weights) to a validated firmware and its report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from textwrap import indent
+
+from kit.build.frames import needs_root, vector_frames
+from kit.build.manifest import sha256_tree
+from kit.build.pipeline import Context, Stage
+from kit.build.report_stages import evaluate_and_report, validate_targets
+from kit.build.train_stages import export_int8, refit_weights
+from kit.build.zoo import WEIGHTS, entry_for
+from kit.errors import ConfigError
+from kit.files import atomic_path, atomic_write_text, checkout, sha256_bytes, write_npz
+
+DECODER = ("decoder.keras", "decoder.npz", "decoder.json")
+GRAPH = ("graph.json", "weights.npz")
+
+
+def _dataset_hash(context: Context) -> str:
+    """Hash of the exact frames and recordings that training sees."""
+    return sha256_bytes(json.dumps(context.dataset.to_json(), sort_keys=True).encode())
+
+
+def _reporting_hash(context: Context) -> str:
+    return sha256_bytes(json.dumps(context.reporting.to_json(), sort_keys=True).encode())
+
+
+def take_weights(context: Context) -> None:
+    """Copy the trained weights of the zoo's entry of this name."""
+    entry = entry_for(context.config)
+    entry.check()
+    for name in WEIGHTS:
+        with atomic_path(context.folder / name) as temporary:
+            shutil.copyfile(entry.folder / name, temporary)
+
+
+def make_dataset(context: Context) -> None:
+    """Load, resample, gate and split the recordings; write dataset.json."""
+    context.console.print(indent(context.dataset.summary(), "  "), highlight=False)
+    context.dataset.write(context.folder / "dataset.json")
+
+
+def train_float(context: Context) -> None:
+    """Train the float autoencoder; resumes where an interrupted training stopped."""
+    from kit.data.batches import training_batches, validation_batches
+    from kit.model.training import completed_epochs, train
+
+    done = completed_epochs(context.folder) * context.config.train.steps_per_epoch
+    result = train(
+        context.config,
+        training_batches(context.dataset, context.config, start_step=done),
+        validation_batches(context.dataset, context.config),
+        context.folder,
+    )
+    context.manifest.facts["training"] = {
+        "best_epoch": result.best_epoch,
+        "best_val_mse": result.best_val_mse,
+        "epochs": result.epochs,
+    }
+
+
+def read_graph(context: Context) -> None:
+    """Lower encoder.tflite to the integer graph; write graph.json and weights.npz."""
+    from kit.graph.reader import read_tflite
+    from kit.graph.store import save
+
+    encoder = read_tflite(context.folder / "encoder.tflite", engine=context.config.firmware.engine)
+    save(encoder, context.folder)
+    context.console.print(f"  {len(encoder.graph.nodes)} layers, {encoder.graph.macs:,} MAC per frame", highlight=False)
+
+
+def make_vectors(context: Context) -> None:
+    """Run reference frames through the integer device path; write vectors.npz and fix the build hash."""
+    from kit.graph.fingerprint import build_hash
+
+    path = context.device_path()
+    chosen = vector_frames(context.reporting)
+    result = path.run(chosen.frames)
+    write_npz(
+        context.folder / "vectors.npz",
+        frames=chosen.frames,
+        latents=result.latents,
+        indices=result.indices,
+        packets=result.packets,
+        source=chosen.label,
+    )
+    context.manifest.facts["build_hash"] = build_hash(context.config, path.encoder, path.codebook)
+    context.manifest.facts["vectors"] = {"frames": len(chosen.frames), "source": chosen.label}
+    context.console.print(f"  {len(chosen.frames)} frames of {chosen.label}", highlight=False)
+
+
+def render_all(context: Context) -> None:
+    """Render encoder.h, codebook.h and the self-contained firmware folder."""
+    from kit.files import read_npz
+    from kit.graph.codebook import IntegerCodebook
+    from kit.graph.store import load
+    from kit.render.firmware import Vectors, copy_runtime, render_firmware
+
+    vectors = read_npz(context.folder / "vectors.npz")
+    files = render_firmware(
+        context.config,
+        load(context.folder),
+        IntegerCodebook.load(context.folder / "codebook.npz"),
+        Vectors(vectors["frames"], vectors["packets"], str(vectors["source"])),
+        (context.folder / "encoder.tflite").read_bytes(),
+        context.manifest.facts["build_hash"],
+    )
+    for name in ("encoder.h", "codebook.h"):
+        atomic_write_text(context.folder / name, files[name])
+    copy_runtime(context.folder / "firmware", files, {name: context.folder / name for name in ARTIFACTS})
+
+
+ARTIFACTS = ("config.yaml", "encoder.tflite", "codebook.npz", "graph.json", "weights.npz", "vectors.npz")
+"""What a firmware folder carries so that it can be validated anywhere."""
+
+
+def publish_generated(folder: Path) -> Path | None:
+    """For a run inside the checkout, make ``firmware/generated`` a copy of its rendered files.
+
+    Returns:
+        the folder, or None for a run that lies elsewhere: that must not replace what others compile.
+    """
+    root = checkout()
+    if root is None or not folder.resolve().is_relative_to(root):
+        return None
+    source, target = folder / "firmware" / "generated", root / "firmware" / "generated"
+    if not target.is_dir() or sha256_tree(source) != sha256_tree(target):
+        fresh = target.with_name(".generated.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(source, fresh)
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+    return target
+
+
+def make_server(context: Context) -> None:
+    """Write the server-side bundle: decoder, codebook, config."""
+    from kit.graph.codebook import IntegerCodebook
+    from kit.server.bundle import write_bundle
+    from kit.server.decoder_io import load_decoder
+
+    write_bundle(
+        context.folder / "server",
+        context.config,
+        IntegerCodebook.load(context.folder / "codebook.npz"),
+        load_decoder(context.folder),
+        context.manifest.facts["build_hash"],
+        _trained_on(context),
+    )
+
+
+def _trained_on(context: Context) -> str:
+    from kit.files import read_json
+
+    label: str = read_json(context.folder / "dataset.json")["label"]
+    return label
+
+
+def stage_list(context: Context) -> list[Stage]:
+    """The stages of a build that trains, or of one that takes the zoo's weights."""
+    train = context.train
+    context.manifest.facts["weights"] = "trained by this run" if train else f"zoo/{context.config.name}"
+    model = ("signal", "model", "quantize")
+    if train:
+        head = [
+            Stage("dataset", "Recordings", (), ("dataset.json",), ("signal", "data"), make_dataset, _dataset_hash),
+            Stage("train", "Training", ("dataset.json",), ("autoencoder.keras", "encoder.keras", "history.csv"),
+                  ("signal", "model", "data", "preprocess", "train", "quantize"), train_float),
+            Stage("quantize", "INT8 encoder and integer codebook",
+                  ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz"),
+                  (*model, "train", "firmware"), export_int8),
+        ]  # fmt: skip
+    else:
+        head = [Stage("weights", "Trained weights", (), WEIGHTS, model, take_weights, _zoo_hash)]
+    graph = Stage("graph", "Integer graph", ("encoder.tflite",), GRAPH, ("firmware",), read_graph)
+    refit = Stage("refit", "Decoder refit on INT8 indices",
+                  ("dataset.json", "autoencoder.keras", "encoder.tflite", "codebook.npz", *GRAPH), DECODER,
+                  (*model, "train", "preprocess"), refit_weights)  # fmt: skip
+    device = ("codebook.npz", *GRAPH)
+    tail = [
+        Stage("vectors", "Reference vectors", device, ("vectors.npz",),
+              ("signal", "model", "data", "packet", "quantize"), make_vectors, _reporting_hash),
+        Stage("render", "Firmware", ("encoder.tflite", "vectors.npz", *device), ("encoder.h", "codebook.h", "firmware"),
+              ("signal", "model", "packet", "quantize", "firmware"), render_all, _firmware_hash),
+        Stage("server", "Server bundle", ("dataset.json", "codebook.npz", *DECODER), ("server",),
+              ("signal", "model", "packet", "quantize"), make_server, _build_hash),
+        Stage("validate", "Validation", ("firmware", "vectors.npz"), ("validation.json",), ("firmware",),
+              validate_targets, lambda context: ",".join(context.targets)),
+        Stage("report", "Report", ("server", "validation.json", *device),
+              ("report.json", "report.html", "reconstruction.png"), ("signal", "model", "data", "packet"),
+              evaluate_and_report, _reporting_hash),
+    ]  # fmt: skip
+    return [*head, graph, *([refit] if train else []), *tail]
+
+
+def _zoo_hash(context: Context) -> str:
+    entry = entry_for(context.config)
+    return sha256_bytes((entry.folder / "figures.json").read_bytes())
+
+
+def _firmware_hash(context: Context) -> str:
+    from kit.files import asset
+
+    hashes = [sha256_tree(asset("firmware", name)) for name in ("runtime", "engines", "ports", "Makefile")]
+    return ",".join(hashes) + context.manifest.facts.get("build_hash", "")
+
+
+def _build_hash(context: Context) -> str:
+    return str(context.manifest.facts.get("build_hash", ""))
+
+
+def require_training_data(context: Context) -> None:
+    """Training from a folder needs to know where it is, before anything is written.
+
+    Raises:
+        ConfigError: no data root for sources that need one.
+    """
+    if context.data_root is None and needs_root(context.config):
+        raise ConfigError(
+            f"--train: the sources of {context.config.name} lie in a folder of recordings, and none was given",
+            "add --data DIR (layout: docs/data.md), or use a demo or synthetic source",
+        )

@@ -1,0 +1,58 @@
+"""``kit build-firmware``: one YAML file in, a validated firmware out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    config: Annotated[Path, typer.Option(help="Configuration, for example configs/08x_ds8_l2.yaml.")],
+    data: Annotated[Path | None, typer.Option(help="Root folder of recordings (default: KIT_DATA).")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train anew instead of taking the trained weights.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/NAME).")] = None,
+    target: Annotated[str, typer.Option(help="Validate on these, comma-separated: native, qemu:BOARD.")] = "native",
+    stage: Annotated[str | None, typer.Option(help="Run one stage alone, from the artifacts on disk.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage, also those that are current.")] = False,
+) -> None:
+    """Train or take trained weights, quantize, export, render, compile, validate, report.
+
+    Stages whose inputs did not change are skipped; an interrupted build goes on where it stopped.
+    """
+    import time
+
+    from rich.console import Console
+
+    from kit.build.manifest import Manifest
+    from kit.build.pipeline import Context, run_stages
+    from kit.build.stages import publish_generated, require_training_data, stage_list
+    from kit.build.summary import print_ratios, print_summary
+    from kit.config import load_config
+    from kit.data.sources import find_root
+
+    begun = time.monotonic()
+    checked = load_config(config)
+    folder = out or Path("runs") / checked.name
+    console = Console(soft_wrap=True)
+    context = Context(
+        config=checked,
+        folder=folder,
+        data_root=find_root(checked, data).path,
+        train=train,
+        targets=tuple(part.strip() for part in target.split(",") if part.strip()),
+        console=console,
+        manifest=Manifest.load(folder),
+    )
+    if train:
+        require_training_data(context)
+    print_ratios(checked, console)
+    try:
+        run_stages(stage_list(context), context, only=stage, fresh=fresh)
+    except KeyboardInterrupt:
+        typer.echo("kit: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    if stage is None:
+        publish_generated(folder)
+        print_summary(context, time.monotonic() - begun)

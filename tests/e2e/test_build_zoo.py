@@ -1,0 +1,100 @@
+"""A newcomer's build: trained weights, no recordings of their own, no TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.build.zoo import WEIGHTS, entries
+from kit.files import asset, read_json, sha256_file
+from tests.support import need
+
+NAME = "08x_ds8_l2"
+BLOCKED = """
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+sys.argv[0] = "kit"
+from kit.cli.main import main
+main()
+"""
+
+
+def kit_without_tensorflow(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line where importing TensorFlow fails and no data folder is known."""
+    environment = {k: v for k, v in os.environ.items() if k != "KIT_DATA"}
+    command = [sys.executable, "-c", BLOCKED, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the finished run of the recommended configuration."""
+    need("gcc")
+    need("make")
+    folder = tmp_path_factory.mktemp("zoo")
+    done = kit_without_tensorflow(
+        "build-firmware", "--config", asset("configs", f"{NAME}.yaml"), "--out", folder / "run", cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_device_weights_are_the_zoos(folder: Path) -> None:
+    for name in WEIGHTS:
+        assert sha256_file(folder / "run" / name) == sha256_file(asset("zoo", NAME, name)), name
+
+
+def test_build_hash_is_that_of_the_model_card(folder: Path) -> None:
+    figures = read_json(asset("zoo", NAME, "figures.json"))
+    assert read_json(folder / "run" / "manifest.json")["facts"]["build_hash"] == figures["build_hash"]
+    assert figures["build_hash"] in asset("zoo", NAME, "model_card.md").read_text()
+
+
+def test_frames_are_labelled_demo_or_synthetic(folder: Path) -> None:
+    source = read_json(folder / "run" / "manifest.json")["facts"]["vectors"]["source"]
+    assert "demo" in source or "synthetic" in source
+    assert source.split(",")[0] in (folder / "run" / "report.json").read_text()
+
+
+def test_validation_ran_frames_on_native(folder: Path) -> None:
+    validation = read_json(folder / "run" / "validation.json")
+    outcome = {o["target"]: o for o in validation["outcomes"]}["native"]
+    assert outcome["state"] == "passed"
+    assert validation["frames"] > 0
+
+
+def test_picture_and_report_are_there(folder: Path) -> None:
+    assert (folder / "run" / "reconstruction.png").read_bytes().startswith(b"\x89PNG")
+    assert "<html" in (folder / "run" / "report.html").read_text()
+
+
+def test_second_build_is_all_unchanged(folder: Path) -> None:
+    done = kit_without_tensorflow(
+        "build-firmware", "--config", asset("configs", f"{NAME}.yaml"), "--out", folder / "run", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("unchanged") == len(read_json(folder / "run/manifest.json")["stages"])
+
+
+def test_other_model_settings_than_trained_are_refused(folder: Path) -> None:
+    text = asset("configs", f"{NAME}.yaml").read_text().replace("base_filters: 32", "base_filters: 33")
+    (folder / "other.yaml").write_text(text)
+    done = kit_without_tensorflow("build-firmware", "--config", "other.yaml", cwd=folder)
+    assert done.returncode != 0
+    assert "model.base_filters = 33, but the weights" in done.stderr
+    assert "--train" in done.stderr
+
+
+def test_every_entry_is_whole_and_listed() -> None:
+    listed = entries()
+    assert NAME in {entry.name for entry in listed}
+    for entry in listed:
+        entry.check()
+    done = subprocess.run([sys.executable, "-m", "kit", "zoo"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    for entry in listed:
+        assert entry.name in done.stdout

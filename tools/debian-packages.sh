@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs the Debian packages that hold the given commands, where it may; otherwise says the one command to run.
+# Usage: debian-packages.sh COMMAND=PACKAGE[,PACKAGE...] ...    A command that is already there costs nothing.
+set -eu
+
+wanted=""
+for pair in "$@"; do
+    if [ "${pair%%=*}" = python3-venv ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null && continue
+    elif command -v "${pair%%=*}" >/dev/null 2>&1; then
+        continue
+    fi
+    wanted="$wanted $(echo "${pair#*=}" | tr ',' ' ')"
+done
+[ -n "$wanted" ] || exit 0
+
+install="apt-get install -y --no-install-recommends$wanted"
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "kit: this is no Debian-like machine; install these packages' equivalents:$wanted" >&2
+    exit 0
+fi
+if [ "$(id -u)" = 0 ]; then
+    sudo=""
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    sudo="sudo -n"
+else
+    echo "kit: to install what is missing, run: sudo sh -c 'apt-get update && $install'" >&2
+    exit 0
+fi
+echo "kit: installing Debian packages:$wanted"
+if ! { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo $install -qq >/dev/null; }; then
+    echo "kit: that failed; going on with what is there. To repeat it: $install" >&2
+fi
