@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def command(
+    add: Annotated[Path | None, typer.Option(help="Add this trained run (in a checkout).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the trained weights that travel with the kit, with their figures."""
@@ -18,6 +20,10 @@ def command(
 
     from kit.build.zoo import entries
 
+    if add is not None:
+        from kit.build.zoo_add import add_run
+
+        typer.echo(f"added {add_run(add).name}")
     listed = entries()
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))

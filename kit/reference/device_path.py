@@ -13,6 +13,7 @@ from kit.config import Config
 from kit.errors import ArtifactError, ShapeError
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
+from kit.parallel import map_blocks
 from kit.reference.encoder import encode
 from kit.reference.normalise import lsb_bits, normalise
 from kit.reference.rvq import search
@@ -108,11 +109,14 @@ class DevicePath:
         samples = self.config.signal.frame_samples
         if frames.ndim != 2 or frames.shape[1] != samples or frames.dtype != container:
             raise ShapeError(f"frames are {frames.dtype}{list(frames.shape)}, expected {container}[n, {samples}]")
-        parts = []
-        for start in range(0, max(1, len(frames)), BATCH_FRAMES):
-            parts.append(self._batch(frames[start : start + BATCH_FRAMES]))
+        parts: list[DeviceResult] = []
+        starts = range(0, max(1, len(frames)), BATCH_FRAMES)
+        # An encoder from outside (the wheel's interpreter) makes no promise about threads.
+        mapped = map_blocks if self._encode is None else map
+        for part in mapped(lambda start: self._batch(frames[start : start + BATCH_FRAMES]), starts):
+            parts.append(part)
             if progress is not None:
-                progress(min(start + BATCH_FRAMES, len(frames)), len(frames))
+                progress(min(len(parts) * BATCH_FRAMES, len(frames)), len(frames))
         names = DeviceResult.__dataclass_fields__
         return DeviceResult(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

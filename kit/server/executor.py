@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
+from kit.parallel import map_blocks
 from kit.server.spec import DecoderSpec, Layer
 
 Values = NDArray[np.float32]
@@ -39,9 +40,10 @@ def run(spec: DecoderSpec, latents: Values) -> Values:
         )
     frames = np.empty((latents.shape[0], spec.samples), np.float32)
     last_use = _last_use(spec)
-    for start in range(0, latents.shape[0], BLOCK):
-        block = latents[start : start + BLOCK]
-        frames[start : start + BLOCK] = _run_block(spec, block, last_use)
+    starts = range(0, latents.shape[0], BLOCK)
+    decoded = map_blocks(lambda start: _run_block(spec, latents[start : start + BLOCK], last_use), starts)
+    for start, block in zip(starts, decoded, strict=True):
+        frames[start : start + BLOCK] = block
     return frames
 
 

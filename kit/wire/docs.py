@@ -68,6 +68,21 @@ by payload (index bits alone) and {line:.2f} on the wire (everything sent).
 """
 
 
+_STREAMS = """## Streams
+
+The device replays its embedded recording, frame after frame and from its start, as if a sensor delivered it: packet
+`seq` equals the recording's packet number `seq` modulo embedded_frames.
+
+- STREAM_START during a stream starts over at seq 0. SELF_TEST and ENCODE_FRAME are refused with ERR_STATE while the
+  device is busy with a stream, a self-test or a frame.
+- A line that is too slow loses whole packets, never parts: their seq is skipped, and STREAM_STATE.dropped counts them.
+- A processor that is too slow for real time makes the recording pause: COUNTERS.samples_dropped counts the sample
+  periods lost, and the frames stay those of the recording.
+- A HELLO_REQUEST of another protocol version is answered by ERROR with status ERR_PROTOCOL and the device's version as
+  detail.
+"""
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
@@ -139,6 +154,7 @@ def render_protocol_document(statuses: Sequence[Status] | None = None) -> str:
             _messages("host", "Host to device"),
             _messages("device", "Device to host"),
             f"STREAM_START.mode: {modes}. STREAM_STATE.state: {states}.\n",
+            _STREAMS,
             body,
             f"## Status codes\n\nOf ERROR.status; negative codes are errors.\n\n{codes}",
             _example(),

@@ -12,7 +12,7 @@ import pytest
 from tests.support import ROOT
 
 RANKS = {
-    "errors": 0, "files": 0, "config": 0,
+    "errors": 0, "files": 0, "config": 0, "parallel": 0,
     "wire": 1, "graph": 1,
     "golden": 2, "reference": 2, "render": 2, "server": 2,
     "data": 3,
@@ -23,8 +23,8 @@ RANKS = {
     "build": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
-LEAN = {"errors", "files", "config", "wire", "graph", "golden", "reference", "render", "server", "host", "cli", "build"}
-BASE_ORDER = {"errors": 0, "files": 1, "config": 1}
+LEAN = {"errors", "files", "config", "parallel", "wire", "graph", "golden", "reference", "render", "server", "host", "cli", "build"}
+BASE_ORDER = {"errors": 0, "files": 1, "config": 1, "parallel": 1}
 
 
 def modules() -> list[tuple[str, Path]]:

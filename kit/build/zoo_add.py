@@ -1,0 +1,112 @@
+"""Turns a trained run into an entry of the zoo: weights, figures and a model card, all taken from the run."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kit.build.manifest import Manifest
+from kit.build.zoo import WEIGHTS, Entry
+from kit.config import dump_config, load_config
+from kit.errors import ArtifactError
+from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha256_file, write_json
+
+_SERVER = ("decoder.npz", "decoder.json")
+
+
+def add_run(run: Path) -> Entry:
+    """Write ``zoo/NAME`` of this checkout from ``run``.
+
+    Raises:
+        ArtifactError: not a checkout, or a run that was not trained, is incomplete or was changed since.
+    """
+    root = checkout()
+    if root is None:
+        raise ArtifactError("this is an installed kit, not a checkout", "clone the project to add to its zoo")
+    manifest = Manifest.load(run)
+    if manifest.facts.get("weights") != "trained by this run":
+        raise ArtifactError(f"{run} was not trained", "build it with --train first")
+    manifest.check((*WEIGHTS, "report.json", "history.csv"), "zoo")
+    config = load_config(run / "config.yaml")
+    folder = root / "zoo" / config.name
+    for name in WEIGHTS:
+        with atomic_path(folder / name) as temporary:
+            shutil.copyfile(run / name, temporary)
+    # Where the recordings lay on the machine that trained is nobody's business.
+    shared = config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
+    atomic_write_text(folder / "config.yaml", dump_config(shared))
+    facts = _figures(run, manifest)
+    write_json(folder / "figures.json", facts)
+    atomic_write_text(folder / "model_card.md", _card(facts, run, shared.name, config.compression_ratio))
+    return Entry(config.name, folder)
+
+
+def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
+    report = read_json(run / "report.json")
+    dataset = read_json(run / "dataset.json")
+    device, floating = report["evaluations"]
+    figures = []
+    for name, found in device["datasets"].items():
+        figures.append(
+            {
+                "dataset": name,
+                "split": device["split"],
+                "frames": found["frames"],
+                "subjects": sum(subject["dataset"] == name for subject in device["subjects"]),
+                "float_prd_percent": round(floating["datasets"][name]["prd"], 3),
+                "device_prd_percent": round(found["prd"], 3),
+                "device_prd_median_percent": round(found["prd_median"], 3),
+                "device_prd_p90_percent": round(found["prd_p90"], 3),
+                "device_snr_db": round(found["snr_db"], 2),
+            }
+        )
+    per_subject = [
+        {
+            "dataset": one["dataset"],
+            "subject": one["subject"],
+            "frames": one["frames"],
+            "device_prd_percent": round(one["prd"], 3),
+            "float_prd_percent": round(other["prd"], 3),
+        }
+        for one, other in zip(device["subjects"], floating["subjects"], strict=True)
+    ]
+    return {
+        "build_hash": manifest.facts["build_hash"],
+        "trained_on": dataset["label"],
+        "training": manifest.facts["training"],
+        "sha256": {name: sha256_file(run / name) for name in WEIGHTS},
+        "figures": figures,
+        "subjects": per_subject,
+        "compression": report["compression"],
+        "decoder_parameters": report["decoder_parameters"],
+        "encoder": report["encoder"],
+        "engine": device["engine"],
+        "definition": report["definition"],
+    }
+
+
+def _card(facts: dict[str, Any], run: Path, name: str, ratio: float) -> str:
+    dataset = read_json(run / "dataset.json")
+    with (run / "history.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    best = rows[facts["training"]["best_epoch"]]
+    environment = Environment(
+        loader=PackageLoader("kit.build", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return environment.get_template("model_card.md.j2").render(
+        name=name,
+        ratio=f"{ratio:g}",
+        facts=facts,
+        datasets=dataset["datasets"],
+        best={key: float(value) for key, value in best.items()},
+        epochs=len(rows),
+    )
