@@ -197,7 +197,7 @@ class PreprocessConfig(Section):
     """Training-time preprocessing; the per-frame normalisation itself is firmware/NUMERICS.md section 2."""
 
     random_crop: bool = True
-    noise_std: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    noise_std: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
     """Standard deviation of Gaussian noise added to normalised training frames (1 = the frame's own deviation)."""
 
 
@@ -206,8 +206,8 @@ class TrainConfig(Section):
 
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
     epochs: Annotated[int, Field(ge=1, le=100000)] = 30
-    steps_per_epoch: Annotated[int, Field(ge=1, le=1000000)] = 200
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-3
+    steps_per_epoch: Annotated[int, Field(ge=1, le=1000000)] = 400
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 6e-3
     final_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-5
     early_stopping_epochs: Annotated[int, Field(ge=1)] = 10
     seed: Annotated[int, Field(ge=0)] = 1

@@ -14,8 +14,11 @@ from kit.build.progress import bar
 if TYPE_CHECKING:
     from kit.quantize.refit import RefitFrames
 
-REFIT_FRAMES = 12288
-"""Training frames the decoder is refit on, in equal parts of each dataset."""
+REFIT_FRAMES = 24576
+"""Random training windows the decoder is refit on, drawn from each dataset by its weight."""
+
+VALIDATION_FRAMES = 4096
+"""Validation frames that decide which of the refit weights are kept, in equal parts of each dataset."""
 
 
 def export_int8(context: Context) -> None:
@@ -48,6 +51,7 @@ def export_int8(context: Context) -> None:
 
 def refit_weights(context: Context) -> None:
     """Continue training the decoder on the indices of the INT8 path; write it for Keras and for the server."""
+    from kit.data.batches import training_frames
     from kit.model.autoencoder import load_autoencoder, save_model
     from kit.quantize.export import export_decoder
     from kit.quantize.refit import refit_decoder
@@ -56,8 +60,8 @@ def refit_weights(context: Context) -> None:
     config, folder = context.config, context.folder
     decoder = load_autoencoder(folder / "autoencoder.keras").decoder
     path = context.device_path()
-    train = _refit_frames(path, shares(context.dataset, "train", REFIT_FRAMES), "training frames")
-    validation = _refit_frames(path, shares(context.dataset, "val", REFIT_FRAMES), "validation frames")
+    train = _refit_frames(path, training_frames(context.dataset, config, REFIT_FRAMES), "training windows")
+    validation = _refit_frames(path, shares(context.dataset, "val", VALIDATION_FRAMES), "validation frames")
     with bar("refit", config.quantize.refit_steps) as progress:
         result = refit_decoder(
             decoder,

@@ -42,6 +42,10 @@ def normalised(frames: Samples, input_clip: int) -> NDArray[np.float32]:
     return ((frames - side.mean[:, None]) / unit[:, None]).astype(np.float32)
 
 
+_FRAMES_STREAM = 1
+"""Keeps the windows of :func:`training_frames` apart from those of the batches."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CropTable:
     """Every permitted start of a training window, as runs over all recordings, grouped by dataset.
@@ -117,6 +121,19 @@ def batch_maker(dataset: Dataset, config: Config) -> Callable[[int], Batch]:
         return clean + np.float32(noise) * rng.standard_normal((size, frame), dtype=np.float32), clean
 
     return make
+
+
+def training_frames(dataset: Dataset, config: Config, count: int) -> Samples:
+    """``count`` raw training windows, drawn like those of a batch: integers [count, T] in ADC codes.
+
+    Raises:
+        DataError: no training window in any dataset.
+    """
+    table = crop_table(dataset, config.preprocess.random_crop)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.train.seed, count, _FRAMES_STREAM])))
+    starts = table.locate(*rng.random((2, count)))
+    dtype = np.int16 if config.signal.container_bits == 16 else np.int32
+    return gather(dataset.store.flat, starts, config.signal.frame_samples).astype(dtype, copy=False)
 
 
 def training_batches(dataset: Dataset, config: Config, start_step: int = 0) -> tf.data.Dataset:

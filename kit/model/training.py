@@ -16,6 +16,7 @@ from kit.config import Config
 from kit.errors import TrainingError
 from kit.files import read_json
 from kit.model.autoencoder import RVQAutoencoder, build_autoencoder, save_model
+from kit.model.basis import spread_latents
 from kit.model.callbacks import STATE, Checkpoint, ProgressDisplay, Quantizer
 from kit.model.rvq import FloatArray
 
@@ -104,6 +105,7 @@ def train(config: Config, train_batches: Any, val_batches: Any, run_dir: Path, *
     if checkpoint.best_epoch < 0:
         raise TrainingError("no epoch reached a finite validation error", "lower train.learning_rate")
     checkpoint.load_best(autoencoder)
+    spread_latents(autoencoder, probe)
     save_model(autoencoder, run_dir / "autoencoder.keras")
     save_model(autoencoder.encoder, run_dir / "encoder.keras")
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 from kit.errors import ArtifactError, ShapeError
 from kit.graph.codebook import ENTRY_SHIFT_MAX, FRAC_BITS_MAX, IntegerCodebook, search_bounds
 
-REFINE_ROUNDS = 4
-REFINE_VECTORS = 250_000
-"""Latent positions that a refinement looks at: about a thousand per entry of 256."""
-
-_CHUNK = 1 << 14
-
 
 def quantize_codebook(
     books: NDArray[np.float32], latent_scale: float, latent_zero_point: int, bits: Literal[8, 16] = 8
@@ -65,59 +59,3 @@ def _quantize_levels(target: NDArray[np.float64], bits: int) -> tuple[NDArray[An
         shifts[level] = int(np.argmin(errors))
         levels.append(candidates[int(shifts[level])])
     return np.stack(levels).astype(np.int8 if bits == 8 else np.int16), shifts
-
-
-def refine_codebook(
-    books: NDArray[np.float32],
-    latents: NDArray[np.int8],
-    latent_scale: float,
-    latent_zero_point: int,
-    *,
-    rounds: int = REFINE_ROUNDS,
-    seed: int = 0,
-) -> NDArray[np.float32]:
-    """Codebooks moved to the centres of what the INT8 encoder really gives, level by level.
-
-    A few rounds of Lloyd's algorithm that start from the trained entries: the encoder stays as it is, an entry that
-    nothing chooses too.
-
-    Args:
-        books: float32[M, K, D] in real latent units.
-        latents: int8[n, P, D] of training frames; above ``REFINE_VECTORS`` positions a sample of them is used.
-        latent_scale: real value of one latent LSB.
-        latent_zero_point: of the encoder's output.
-        rounds: of assignment and averaging per level.
-        seed: of the sample.
-
-    Returns:
-        float32[M, K, D].
-
-    Raises:
-        ShapeError: latents of another dtype or number of channels.
-    """
-    if latents.dtype != np.int8 or latents.ndim != 3 or latents.shape[2] != books.shape[2]:
-        raise ShapeError(f"latents are {latents.dtype}{list(latents.shape)}, not int8[n, P, {books.shape[2]}]")
-    vectors = latents.reshape(-1, latents.shape[2])
-    if len(vectors) > REFINE_VECTORS:
-        vectors = vectors[np.random.default_rng(seed).permutation(len(vectors))[:REFINE_VECTORS]]
-    residual = (vectors.astype(np.float32) - np.float32(latent_zero_point)) * np.float32(latent_scale)
-    refined = []
-    for book in books.astype(np.float32):
-        for _ in range(rounds):
-            chosen = _nearest(residual, book)
-            counts = np.bincount(chosen, minlength=len(book))
-            sums = np.stack([np.bincount(chosen, residual[:, d], len(book)) for d in range(book.shape[1])], axis=1)
-            book = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], book).astype(np.float32)
-        refined.append(book)
-        residual = residual - book[_nearest(residual, book)]
-    return np.stack(refined)
-
-
-def _nearest(vectors: NDArray[np.float32], book: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Index of the nearest entry: float32[n, D], float32[K, D] -> int64[n]."""
-    found = np.empty(len(vectors), np.int64)
-    norm = np.square(book).sum(axis=1)
-    for start in range(0, len(vectors), _CHUNK):
-        part = vectors[start : start + _CHUNK]
-        found[start : start + _CHUNK] = np.argmin(norm - 2.0 * part @ book.T, axis=1)
-    return found

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 GAIN_MAX = 16.0
 """Largest factor of a channel: one that hardly moves on calibration frames may move more on others, and saturate."""
 
+GAIN_STEPS = 16
+"""Factors per octave."""
+
 BATCH = 256
 
 
@@ -37,6 +40,8 @@ def equalize(encoder: Any, frames: NDArray[np.float32]) -> int:
         peaks = _peaks(encoder, activation, x)
         # A channel that never moved has no known range: it stays as it is.
         gain = np.where(peaks > 0, np.minimum(peaks.max() / np.where(peaks > 0, peaks, 1.0), GAIN_MAX), 1.0)
+        # In coarse steps, so that the last bits of a processor's sums do not change the weights.
+        gain = 2.0 ** (np.floor(np.log2(gain) * GAIN_STEPS) / GAIN_STEPS)
         _scale_output(norm if norm is not None else producer, gain)
         _scale_input(consumer, 1.0 / gain)
     return len(links)

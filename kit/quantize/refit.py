@@ -20,7 +20,7 @@ from kit.errors import ShapeError, TrainingError
 from kit.graph.codebook import IntegerCodebook
 
 BATCH = 64
-PEAK_RATE = 1e-3
+PEAK_RATE = 2e-3
 FINAL_RATE = 1e-5
 RAMP_STEPS = 50
 VALIDATIONS = 10

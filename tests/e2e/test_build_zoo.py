@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kit.build.zoo import WEIGHTS, entries
-from kit.files import asset, read_json, sha256_file
+from kit.files import asset, read_json, read_npz, sha256_file
+from kit.host.emulator import start
+from kit.host.firmware import Firmware
+from kit.server.bundle import Bundle
+from kit.wire.packet import PacketLayout
 from tests.support import need
 
 NAME = "08x_ds8_l2"
@@ -98,3 +103,25 @@ def test_every_entry_is_whole_and_listed() -> None:
     assert done.returncode == 0
     for entry in listed:
         assert entry.name in done.stdout
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "microbit"])
+def test_captured_and_decoded_from_a_board_as_python_does(folder: Path, board: str) -> None:
+    need("arm-none-eabi-gcc")
+    need("qemu-system-arm")
+    run = folder / "run"
+    count, decoded = 200, folder / f"{board}.npz"
+    with start(Firmware(run / "firmware"), board) as emulator:
+        done = kit_without_tensorflow(
+            "serial-capture", emulator.port, "--packets", str(count), "--mode", "fast", "--run", run,
+            "--out", folder / f"{board}.kitcap", "--decode", decoded, cwd=folder,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, vectors = read_npz(decoded), read_npz(run / "vectors.npz")
+    order = np.arange(count) % Firmware(run / "firmware").config.firmware.embedded_frames
+    layout = PacketLayout.from_config(Firmware(run / "firmware").config)
+    side = layout.unpack_batch(vectors["packets"][order])
+    signal = Bundle.load(run / "server").decode(vectors["indices"][order], side.mean, side.scale_code)
+    assert found["valid"].all()
+    assert np.array_equal(found["indices"], vectors["indices"][order])
+    assert np.array_equal(found["signal"].reshape(count, -1), signal)

@@ -11,7 +11,14 @@ import pytest
 
 from kit.config import Config, parse_config
 from kit.data import Dataset, build_dataset
-from kit.data.batches import batch_maker, crop_table, normalised, training_batches, validation_batches
+from kit.data.batches import (
+    batch_maker,
+    crop_table,
+    normalised,
+    training_batches,
+    training_frames,
+    validation_batches,
+)
 from kit.errors import DataError
 from kit.reference.normalise import normalise
 
@@ -147,3 +154,14 @@ def test_no_frames_to_train_or_validate_on(tmp_path: Path) -> None:
     for ask in (training_batches, validation_batches):
         with pytest.raises(DataError, match=r"no (training|validation) frame in lone.*three subjects"):
             ask(dataset, config)
+
+
+def test_training_frames_are_repeatable_windows_of_the_training_split() -> None:
+    config = parse_config({"name": "x", "signal": {"sample_rate_hz": 32, "frame_samples": 64, "sample_bits": 12}})
+    dataset = build_dataset(config)
+    frames = training_frames(dataset, config, 50)
+    assert frames.shape == (50, 64) and frames.dtype == np.int16
+    assert np.array_equal(frames, training_frames(dataset, config, 50))
+    train = [dataset.samples(entry) for entry in dataset.select("train")]
+    windows = {w.tobytes() for s in train for w in np.lib.stride_tricks.sliding_window_view(s.astype(np.int16), 64)}
+    assert all(frame.tobytes() in windows for frame in frames)

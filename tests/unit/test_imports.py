@@ -23,7 +23,21 @@ RANKS = {
     "build": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
-LEAN = {"errors", "files", "config", "parallel", "wire", "graph", "golden", "reference", "render", "server", "host", "cli", "build"}
+LEAN = {
+    "errors",
+    "files",
+    "config",
+    "parallel",
+    "wire",
+    "graph",
+    "golden",
+    "reference",
+    "render",
+    "server",
+    "host",
+    "cli",
+    "build",
+}
 BASE_ORDER = {"errors": 0, "files": 1, "config": 1, "parallel": 1}
 
 

@@ -1,4 +1,4 @@
-"""Float codebooks to integers: finest steps that cannot overflow; refinement on INT8 latents."""
+"""Float codebooks to integers: the finest steps that cannot overflow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pytest
 
 from kit.errors import ArtifactError, ShapeError
 from kit.graph.codebook import FRAC_BITS_MAX, search_bounds
-from kit.quantize.codebook import quantize_codebook, refine_codebook
-from kit.reference.rvq import search
+from kit.quantize.codebook import quantize_codebook
 from tests.support import seed
 
 SCALE = 0.03125
@@ -69,26 +68,3 @@ def test_wrong_arrays_are_refused() -> None:
     bad[0, 0, 0] = np.nan
     with pytest.raises(ShapeError, match="finite"):
         quantize_codebook(bad, SCALE, 0)
-    with pytest.raises(ShapeError, match="int8"):
-        refine_codebook(books(), np.zeros((1, 2, 3), np.int8), SCALE, 0)
-
-
-def test_refinement_lowers_the_error_and_is_repeatable() -> None:
-    random = np.random.default_rng(seed())
-    latents = np.clip(random.normal(5, 30, (64, 10, 4)), -128, 127).astype(np.int8)
-    real = (latents.astype(np.float32) - 5) * np.float32(SCALE)
-
-    def error(floats: np.ndarray) -> float:
-        book = quantize_codebook(floats, SCALE, 5, 8)
-        return float(np.square(book.dequantize(search(latents, book)) - real).mean())
-
-    refined = refine_codebook(books(), latents, SCALE, 5)
-    assert error(refined) < 0.9 * error(books())
-    assert refined.tobytes() == refine_codebook(books(), latents, SCALE, 5).tobytes()
-
-
-def test_an_entry_that_nothing_chooses_stays() -> None:
-    floats = books(levels=1)
-    floats[0, 7] = 1000.0
-    refined = refine_codebook(floats, np.zeros((1, 4, 4), np.int8), SCALE, 0)
-    assert (refined[0, 7] == 1000.0).all()

@@ -132,7 +132,7 @@ def test_equalization_keeps_the_function_and_evens_the_channels(encoder: tuple[P
     np.testing.assert_allclose(np.asarray(model(frames[:, None, :, None])), before, atol=1e-5 * np.abs(before).max())
     part = keras.Model(model.input, model.get_layer("stage0_relu").output)
     peaks = np.asarray(part(frames[:, None, :, None])).max(axis=(0, 1, 2))
-    assert peaks[peaks > 0].min() > 0.99 * peaks.max()
+    assert peaks[peaks > 0].min() > 0.95 * peaks.max()
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
