@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from kit.golden import available
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = frozenset(os.environ.get("KIT_REQUIRE", "").replace(" ", "").split(",")) - {""}
@@ -40,3 +44,20 @@ def data_root() -> Path:
 def seed() -> int:
     """Seed of randomised tests: KIT_SEED, or a constant."""
     return int(os.environ.get("KIT_SEED", "20261123"))
+
+
+def need_package(module: str) -> Any:
+    """The imported module; skips (or fails, see :func:`missing`) without it. Also at the top of a test file."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        if module in REQUIRED:
+            pytest.fail(f"{module} is not installed (KIT_REQUIRE asks for it)")
+        pytest.skip(f"{module} is not installed", allow_module_level=True)
+
+
+def need_golden() -> None:
+    """Skips (or fails) where the tflite-micro wheel cannot run."""
+    reason = available()
+    if reason is not None:
+        missing("tflite-micro", reason)

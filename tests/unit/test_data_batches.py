@@ -21,6 +21,7 @@ from kit.data.batches import (
 )
 from kit.errors import DataError
 from kit.reference.normalise import normalise
+from tests.support import need_package
 
 SYNTHETIC = {"type": "synthetic", "subjects": 4, "seconds_per_subject": 20}
 
@@ -37,7 +38,7 @@ def make_config(noise: float = 0.0, random_crop: bool = True, **data: Any) -> Co
 
 
 def take(config: Config, count: int, start: int = 0, **where: Any) -> list[Any]:
-    pytest.importorskip("tensorflow")
+    need_package("tensorflow")
     batches = training_batches(build_dataset(config, **where), config, start)
     return [(a.numpy(), b.numpy()) for a, b in islice(batches, count)]
 
@@ -129,7 +130,7 @@ def test_datasets_mix_by_weight_and_uniformly_within(tmp_path: Path) -> None:
 
 
 def test_validation_is_every_frame_once_in_order() -> None:
-    pytest.importorskip("tensorflow")
+    need_package("tensorflow")
     config = make_config()
     dataset = build_dataset(config)
     batches = list(validation_batches(dataset, config))
@@ -139,14 +140,14 @@ def test_validation_is_every_frame_once_in_order() -> None:
 
 
 def test_no_thread_of_the_pipeline_outlives_a_step() -> None:
-    pytest.importorskip("tensorflow")
+    need_package("tensorflow")
     config = make_config()
     options = training_batches(build_dataset(config), config).options()
     assert options.experimental_optimization.inject_prefetch is False and options.autotune.enabled is False
 
 
 def test_no_frames_to_train_or_validate_on(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow")
+    need_package("tensorflow")
     (tmp_path / "one").mkdir()
     np.savez(tmp_path / "one" / "a.npz", ppg=np.arange(640, dtype=np.int16), fs=64.0)
     config = make_config(sources=[{"type": "npz", "folder": "one", "dataset": "lone"}])

@@ -13,7 +13,7 @@ import pytest
 from kit.config import Config, load_config, parse_config
 from kit.data import Dataset, build_dataset
 from kit.errors import ShapeError
-from tests.support import ROOT, data_root
+from tests.support import ROOT, data_root, need_package
 
 FRAME = 64
 
@@ -137,7 +137,7 @@ def test_nan_gap_rejects_every_window_it_touches_after_resampling(tmp_path: Path
 @pytest.mark.parametrize("mode", ["streaming", "tfrecord"])
 def test_other_modes_hold_the_same_frames(tmp_path: Path, mode: str) -> None:
     if mode == "tfrecord":
-        pytest.importorskip("tensorflow")
+        need_package("tensorflow")
     plain = gated_set(tmp_path)
     for _ in range(2):
         other = build_dataset(small_config(mode=mode), tmp_path, cache=tmp_path / "cache")
@@ -149,7 +149,7 @@ def test_other_modes_hold_the_same_frames(tmp_path: Path, mode: str) -> None:
 
 
 def test_damaged_record_cache_is_rewritten(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow")
+    need_package("tensorflow")
     plain = gated_set(tmp_path)
     build_dataset(small_config(mode="tfrecord"), tmp_path, cache=tmp_path / "cache")
     first, second = sorted((tmp_path / "cache").iterdir())

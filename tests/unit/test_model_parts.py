@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="the train extra is not installed")
+from tests.support import need_package
+
+need_package("tensorflow")
 
 import keras
 

@@ -1,4 +1,3 @@
-# ruff: noqa: E402
 """Training: it learns, it can be interrupted, and it refuses what cannot work."""
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow", reason="the train extra is not installed")
+from tests.support import need_package
+
+tf = need_package("tensorflow")
 
 import keras
 from rich.console import Console

@@ -10,7 +10,7 @@ import pytest
 
 from kit.config import Config
 from kit.errors import ArtifactError, ShapeError
-from kit.golden import available, golden_latents
+from kit.golden import golden_latents
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
 from kit.graph.reader import read_tflite
@@ -21,7 +21,7 @@ from kit.reference.normalise import normalise
 from kit.reference.rvq import search
 from kit.wire.packet import PacketLayout
 from tests.models import encoder_for, random_codebook, random_frames, tiny_config
-from tests.support import seed
+from tests.support import need_golden, seed
 
 
 def parts(config: Config) -> tuple[Encoder, IntegerCodebook, bytes]:
@@ -82,8 +82,8 @@ def test_parts_that_do_not_fit_are_named() -> None:
         DevicePath(encoder, other, config)
 
 
-@pytest.mark.skipif(available() is not None, reason=str(available()))
 def test_another_encoder_can_be_put_in() -> None:
+    need_golden()
     config = tiny_config()
     encoder, codebook, model = parts(config)
     frames = random_frames(np.random.default_rng(seed()), 12, 64)

@@ -16,7 +16,7 @@ from kit.graph.reader import read_tflite
 from kit.reference.encoder import encode, encode_layers
 from kit.reference.normalise import normalise
 from tests.models import random_frames
-from tests.support import missing, seed
+from tests.support import missing, need_package, seed
 
 Export = Callable[[str], bytes]
 
@@ -50,7 +50,7 @@ def _keras_encoder(norm: str) -> Any:
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """norm -> full-integer .tflite whose input is calibrated to exactly 1/32 around 0."""
-    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    tf = need_package("tensorflow")
 
     def make(norm: str) -> bytes:
         folder = str(tmp_path_factory.mktemp(norm))
