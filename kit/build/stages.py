@@ -18,6 +18,8 @@ from kit.files import atomic_path, atomic_write_text, checkout, sha256_bytes, wr
 
 DECODER = ("decoder.keras", "decoder.npz", "decoder.json")
 GRAPH = ("graph.json", "weights.npz")
+ARTIFACTS = ("config.yaml", "encoder.tflite", "codebook.npz", "graph.json", "weights.npz", "vectors.npz")
+"""What a firmware folder carries so that it can be validated anywhere."""
 
 
 def _dataset_hash(context: Context) -> str:
@@ -112,10 +114,6 @@ def render_all(context: Context) -> None:
     for name in ("encoder.h", "codebook.h"):
         atomic_write_text(context.folder / name, files[name])
     copy_runtime(context.folder / "firmware", files, {name: context.folder / name for name in ARTIFACTS})
-
-
-ARTIFACTS = ("config.yaml", "encoder.tflite", "codebook.npz", "graph.json", "weights.npz", "vectors.npz")
-"""What a firmware folder carries so that it can be validated anywhere."""
 
 
 def publish_generated(folder: Path) -> Path | None:
@@ -213,14 +211,18 @@ def _build_hash(context: Context) -> str:
     return str(context.manifest.facts.get("build_hash", ""))
 
 
-def require_training_data(context: Context) -> None:
-    """Training from a folder needs to know where it is, before anything is written.
+def require_training(context: Context) -> None:
+    """Training needs to know where its recordings are, and TensorFlow; both are asked for before anything is written.
 
     Raises:
         ConfigError: no data root for sources that need one.
+        ToolchainError: TensorFlow is missing.
     """
+    from kit.model.backend import load_tensorflow
+
     if context.data_root is None and needs_root(context.config):
         raise ConfigError(
             f"--train: the sources of {context.config.name} lie in a folder of recordings, and none was given",
             "add --data DIR (layout: docs/data.md), or use a demo or synthetic source",
         )
+    load_tensorflow()

@@ -15,8 +15,6 @@ from kit.config import dump_config, load_config
 from kit.errors import ArtifactError
 from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha256_file, write_json
 
-_SERVER = ("decoder.npz", "decoder.json")
-
 
 def add_run(run: Path) -> Entry:
     """Write ``zoo/NAME`` of this checkout from ``run``.
@@ -57,10 +55,10 @@ def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
                 "split": device["split"],
                 "frames": found["frames"],
                 "subjects": sum(subject["dataset"] == name for subject in device["subjects"]),
-                "float_prd_percent": round(floating["datasets"][name]["prd"], 3),
-                "device_prd_percent": round(found["prd"], 3),
-                "device_prd_median_percent": round(found["prd_median"], 3),
-                "device_prd_p90_percent": round(found["prd_p90"], 3),
+                "float_prd_percent": round(floating["datasets"][name]["prd"], 4),
+                "device_prd_percent": round(found["prd"], 4),
+                "device_prd_median_percent": round(found["prd_median"], 4),
+                "device_prd_p90_percent": round(found["prd_p90"], 4),
                 "device_snr_db": round(found["snr_db"], 2),
             }
         )
@@ -69,8 +67,8 @@ def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
             "dataset": one["dataset"],
             "subject": one["subject"],
             "frames": one["frames"],
-            "device_prd_percent": round(one["prd"], 3),
-            "float_prd_percent": round(other["prd"], 3),
+            "device_prd_percent": round(one["prd"], 4),
+            "float_prd_percent": round(other["prd"], 4),
         }
         for one, other in zip(device["subjects"], floating["subjects"], strict=True)
     ]
@@ -106,7 +104,9 @@ def _card(facts: dict[str, Any], run: Path, name: str, ratio: float) -> str:
         name=name,
         ratio=f"{ratio:g}",
         facts=facts,
+        kind=dataset["kind"],
         datasets=dataset["datasets"],
+        synthetic=dataset["synthetic"],
         best={key: float(value) for key, value in best.items()},
         epochs=len(rows),
     )

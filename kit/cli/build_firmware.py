@@ -27,7 +27,7 @@ def command(
 
     from kit.build.manifest import Manifest
     from kit.build.pipeline import Context, run_stages
-    from kit.build.stages import publish_generated, require_training_data, stage_list
+    from kit.build.stages import publish_generated, require_training, stage_list
     from kit.build.summary import print_ratios, print_summary
     from kit.config import load_config
     from kit.data.sources import find_root
@@ -46,7 +46,7 @@ def command(
         manifest=Manifest.load(folder),
     )
     if train:
-        require_training_data(context)
+        require_training(context)
     print_ratios(checked, console)
     try:
         run_stages(stage_list(context), context, only=stage, fresh=fresh)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from kit.build.manifest import sha256_tree
+from kit.build.zoo_add import add_run
+from kit.errors import ArtifactError
 from kit.files import read_json, read_npz, sha256_file
 from tests.support import missing, need
 
@@ -182,3 +184,33 @@ def test_device_artifacts_equal_their_recorded_hash(folder: Path) -> None:
     for name, digest in bundle["files"].items():
         assert sha256_file(run / "server" / name) == digest
     assert bundle["build_hash"] == read_json(run / "manifest.json")["facts"]["build_hash"]
+
+
+def test_run_becomes_a_zoo_entry(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.build.zoo_add.checkout", lambda: tmp_path)
+    entry = add_run(folder / "runs" / "tiny")
+    entry.check()
+    facts = entry.summary()
+    assert facts["trained_on"] == "synthetic"
+    assert facts["figures"][0]["frames"] > 0
+    card = (entry.folder / "model_card.md").read_text()
+    assert facts["build_hash"] in card
+    assert "synthetic recordings" in card
+    assert "BIDMC" not in card
+    damaged = entry.folder / "encoder.tflite"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match=r"encoder\.tflite is missing or damaged"):
+        entry.check()
+
+
+def test_training_without_tensorflow_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    code = "import sys; sys.modules['tensorflow'] = None\nfrom kit.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "build-firmware", "--config", "tiny.yaml", "--train"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "TensorFlow" in done.stderr and "[train]" in done.stderr
+    assert not (tmp_path / "runs").exists()
