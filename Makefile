@@ -27,14 +27,14 @@ lint: setup-test ## code style and static types
 	tools/typecheck.sh
 
 setup-demo: $(VENV)/.installed-demo
-	@tools/debian-packages.sh arm-none-eabi-gcc=gcc-arm-none-eabi,libnewlib-arm-none-eabi qemu-system-arm=qemu-system-arm
+	@tools/debian-packages.sh gcc=gcc,libc6-dev arm-none-eabi-gcc=gcc-arm-none-eabi,libnewlib-arm-none-eabi qemu-system-arm=qemu-system-arm
 
 setup-test: $(VENV)/.installed-test
-	@tools/debian-packages.sh arm-none-eabi-gcc=gcc-arm-none-eabi,libnewlib-arm-none-eabi \
+	@tools/debian-packages.sh gcc=gcc,libc6-dev arm-none-eabi-gcc=gcc-arm-none-eabi,libnewlib-arm-none-eabi \
 	    qemu-system-arm=qemu-system-arm clang=clang,libclang-rt-dev cmake=cmake g++=g++
 
 $(VENV)/bin/python:
-	@tools/debian-packages.sh python3-venv=python3-venv gcc=gcc,libc6-dev
+	@tools/debian-packages.sh python3-venv=python3-venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	    { echo "kit: Python 3.10 or newer is needed; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -3,11 +3,18 @@
 # Usage: debian-packages.sh COMMAND=PACKAGE[,PACKAGE...] ...    A command that is already there costs nothing.
 set -eu
 
+# A command counts as there when it works: a venv needs pip's wheels, a compiler its C library's headers.
+there() {
+    case "$1" in
+        python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+        *gcc) printf '#include <stdint.h>\n#include <string.h>\n' | "$1" -E - >/dev/null 2>&1 ;;
+        *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
+
 wanted=""
 for pair in "$@"; do
-    if [ "${pair%%=*}" = python3-venv ]; then
-        python3 -c 'import ensurepip, venv' 2>/dev/null && continue
-    elif command -v "${pair%%=*}" >/dev/null 2>&1; then
+    if there "${pair%%=*}"; then
         continue
     fi
     wanted="$wanted $(echo "${pair#*=}" | tr ',' ' ')"

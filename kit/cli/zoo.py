@@ -28,21 +28,22 @@ def command(
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))
         return
-    table = Table(title="Trained weights (device path: INT8 encoder, integer search, decoded from packet bytes)")
-    for heading in ("config", "ratio", "trained on", "evaluated on", "frames", "float PRD %", "device PRD %", "kB"):
-        table.add_column(heading, justify="left" if heading in {"config", "trained on", "evaluated on"} else "right")
+    table = Table(title="Trained weights", caption="device: INT8, integer search, decoded from packet bytes")
+    for heading in ("config", "ratio", "kB", "test set", "frames", "PRD float", "PRD device"):
+        left = heading in {"config", "test set"}
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for entry in listed:
         facts = entry.summary()
-        for position, figure in enumerate(facts["figures"]):
-            first = position == 0
+        head = (entry.name, f"{facts['compression_ratio']:g}x", f"{facts['bytes'] / 1000:.0f}")
+        for figure in facts["figures"]:
             table.add_row(
-                entry.name if first else "",
-                f"{facts['compression_ratio']:.1f}x" if first else "",
-                facts["trained_on"] if first else "",
-                f"{figure['dataset']} {figure['split']}",
+                *head,
+                figure["dataset"],
                 str(figure["frames"]),
-                f"{figure['float_prd_percent']:.2f}",
-                f"{figure['device_prd_percent']:.2f}",
-                f"{facts['bytes'] / 1000:.0f}" if first else "",
+                f"{figure['float_prd_percent']:.2f} %",
+                f"{figure['device_prd_percent']:.2f} %",
             )
+            head = ("", "", "")
     Console().print(table)
+    for entry in listed:
+        typer.echo(f"{entry.name}: trained on {entry.summary()['trained_on']}; {entry.folder / 'model_card.md'}")
