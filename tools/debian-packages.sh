@@ -3,11 +3,13 @@
 # Usage: debian-packages.sh COMMAND=PACKAGE[,PACKAGE...] ...    A command that is already there costs nothing.
 set -eu
 
-# A command counts as there when it works: a venv needs pip's wheels, a compiler its C library's headers.
+# A command counts as there when it works: a venv needs pip's wheels, a compiler its C library's headers, clang its
+# sanitizers' runtime.
 there() {
     case "$1" in
         python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
         *gcc) printf '#include <stdint.h>\n#include <string.h>\n' | "$1" -E - >/dev/null 2>&1 ;;
+        clang) echo 'int main(void) { return 0; }' | clang -x c -fsanitize=address - -o /dev/null 2>/dev/null ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }
