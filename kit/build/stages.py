@@ -204,7 +204,7 @@ def _firmware_hash(context: Context) -> str:
     from kit.files import asset
 
     hashes = [sha256_tree(asset("firmware", name)) for name in ("runtime", "engines", "ports", "Makefile")]
-    return ",".join(hashes) + context.manifest.facts.get("build_hash", "")
+    return ",".join([*hashes, _build_hash(context)])
 
 
 def _build_hash(context: Context) -> str:

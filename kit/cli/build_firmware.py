@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    config: Annotated[Path, typer.Option(help="Configuration, for example configs/08x_ds8_l2.yaml.")],
+    config: Annotated[Path, typer.Option(help="Configuration: a YAML file, or the name of one of the kit's own.")],
     data: Annotated[Path | None, typer.Option(help="Root folder of recordings (default: KIT_DATA).")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train anew instead of taking the trained weights.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/NAME).")] = None,
@@ -25,6 +25,7 @@ def command(
 
     from rich.console import Console
 
+    from kit.build.configs import find_config
     from kit.build.manifest import Manifest
     from kit.build.pipeline import Context, run_stages
     from kit.build.stages import publish_generated, require_training, stage_list
@@ -33,7 +34,7 @@ def command(
     from kit.data.sources import find_root
 
     begun = time.monotonic()
-    checked = load_config(config)
+    checked = load_config(find_config(config))
     folder = out or Path("runs") / checked.name
     console = Console(soft_wrap=True)
     context = Context(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kit.build.configs import find_config
 from kit.config import Config, ModelConfig, dump_config, load_config, parse_config
 from kit.errors import ConfigError
 from tests.support import ROOT
@@ -96,3 +97,16 @@ def test_unreadable_config_file(tmp_path: Path, content: bytes | None, word: str
     with pytest.raises(ConfigError, match=word) as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
+
+
+def test_own_configs_are_found_by_name_and_the_users_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given in ("08x_ds8_l2", "08x_ds8_l2.yaml", "configs/08x_ds8_l2.yaml"):
+        assert load_config(find_config(Path(given))).name == "08x_ds8_l2"
+    (tmp_path / "08x_ds8_l2.yaml").write_text("name: mine\n")
+    assert load_config(find_config(Path("08x_ds8_l2.yaml"))).name == "mine"
+    for absent in ("elsewhere/08x_ds8_l2.yaml", "nothing.yaml"):
+        with pytest.raises(ConfigError, match="cannot read config"):
+            load_config(find_config(Path(absent)))
