@@ -211,18 +211,29 @@ def _build_hash(context: Context) -> str:
     return str(context.manifest.facts.get("build_hash", ""))
 
 
-def require_training(context: Context) -> None:
-    """Training needs to know where its recordings are, and TensorFlow; both are asked for before anything is written.
+def check_inputs(context: Context) -> None:
+    """Everything that can be known to be wrong before a stage runs, so that nothing is written for it.
 
     Raises:
-        ConfigError: no data root for sources that need one.
-        ToolchainError: TensorFlow is missing.
+        RunnerError: an unknown target.
+        DataError: a data folder that does not exist.
+        ConfigError: no trained weights that fit, or training without recordings.
+        ToolchainError: training without TensorFlow.
     """
-    from kit.model.backend import load_tensorflow
+    from kit.data.sources import find_root
+    from kit.host.targets import parse_targets
 
+    parse_targets(",".join(context.targets))
+    if context.data_root is not None and needs_root(context.config):
+        find_root(context.config, context.data_root).require(context.config.name)
+    if not context.train:
+        entry_for(context.config)
+        return
     if context.data_root is None and needs_root(context.config):
         raise ConfigError(
             f"--train: the sources of {context.config.name} lie in a folder of recordings, and none was given",
             "add --data DIR (layout: docs/data.md), or use a demo or synthetic source",
         )
+    from kit.model.backend import load_tensorflow
+
     load_tensorflow()

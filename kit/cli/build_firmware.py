@@ -28,7 +28,7 @@ def command(
     from kit.build.configs import find_config
     from kit.build.manifest import Manifest
     from kit.build.pipeline import Context, run_stages
-    from kit.build.stages import publish_generated, require_training, stage_list
+    from kit.build.stages import check_inputs, publish_generated, stage_list
     from kit.build.summary import print_ratios, print_summary
     from kit.config import load_config
     from kit.data.sources import find_root
@@ -46,8 +46,7 @@ def command(
         console=console,
         manifest=Manifest.load(folder),
     )
-    if train:
-        require_training(context)
+    check_inputs(context)
     print_ratios(checked, console)
     try:
         run_stages(stage_list(context), context, only=stage, fresh=fresh)

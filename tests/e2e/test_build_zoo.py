@@ -125,3 +125,21 @@ def test_captured_and_decoded_from_a_board_as_python_does(folder: Path, board: s
     assert found["valid"].all()
     assert np.array_equal(found["indices"], vectors["indices"][order])
     assert np.array_equal(found["signal"].reshape(count, -1), signal)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "nowhere"], "data folder nowhere (--data) does not exist"),
+        (["--target", "qemu:nothing"], "no board 'nothing'"),
+        (["--target", ""], "no target given"),
+        (["--train"], "none was given; add --data DIR"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_work_is_said_before_anything_is_written(tmp_path: Path, options: list[str], words: str) -> None:
+    done = kit_without_tensorflow("build-firmware", "--config", NAME, *options, cwd=tmp_path)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
