@@ -276,7 +276,13 @@ class CaptureReader:
                 seq, device_time_ms = _PACKET.unpack_from(payload)
                 yield PacketRecord(time_us, seq, device_time_ms, payload[_PACKET.size :])
             elif kind == NOTE:
-                yield NoteRecord(time_us, json.loads(payload))
+                try:
+                    note = json.loads(payload)
+                except ValueError:
+                    raise CaptureError(
+                        f"{self.path} holds a note of another kit version", "use the kit that wrote it"
+                    ) from None
+                yield NoteRecord(time_us, note)
 
     def _next(self) -> tuple[int, int, bytes] | None:
         """Type, host time and payload of the next record; None at the end or at the first damage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -107,15 +108,23 @@ class SerialTransport:
         except OSError:
             return
 
+    def abandon(self) -> None:
+        """Close without the wait (up to 30 s on Linux) for bytes that the device has not taken; they are dropped."""
+        # Not only OSError: termios has an error class of its own, which not every system has.
+        with contextlib.suppress(Exception):
+            self._serial.reset_output_buffer()
+        self.close()
+
 
 def _open_error(port: str, error: Exception) -> LinkError:
     code = getattr(error, "errno", None)
     text = str(error)
     if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "FileNotFoundError" in text:
         return LinkError(f"serial port {port} does not exist", f"ports here: {_ports_text()}")
-    if code in (errno.EACCES, errno.EPERM) or "PermissionError" in text:
-        return LinkError(f"no permission to open {port}", "add yourself to the group that owns it (often dialout)")
-    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
+    if code in (errno.EACCES, errno.EPERM):
+        return LinkError(f"permission denied: this user may not open {port}", _permission_fix(port))
+    # Windows, where pyserial gives no code, denies access to a port that another program has.
+    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text or "PermissionError" in text:
         return LinkError(f"serial port {port} is in use by another program", "close that program")
     if code == errno.ECONNREFUSED or "refused" in text:
         return LinkError(f"nothing listens at {port}", "start the emulator or the serial server first")
@@ -123,6 +132,27 @@ def _open_error(port: str, error: Exception) -> LinkError:
         return LinkError(f"{port} is no serial port and no URL pyserial knows: {text}", f"ports here: {_ports_text()}")
     reason = os.strerror(code) if isinstance(code, int) else text
     return LinkError(f"cannot open serial port {port}: {reason}", f"ports here: {_ports_text()}")
+
+
+def _permission_fix(port: str) -> str:
+    """What lets this user open the port, from who owns it."""
+    try:
+        import grp
+
+        status = os.stat(port)
+        group = grp.getgrgid(status.st_gid).gr_name
+    except (ImportError, OSError, KeyError):
+        return _join_group("dialout")
+    if os.geteuid() == 0 or (status.st_gid in (os.getegid(), *os.getgroups()) and status.st_mode & 0o060 == 0o060):
+        return "its mode would let this user in, something else does not: in a container, pass the device in"
+    # No advice to join root: a port without a group of its own needs a udev rule.
+    if status.st_gid == 0 or status.st_mode & 0o060 != 0o060:
+        return "no group would help; give it a udev rule (docs/serial.md)"
+    return _join_group(group)
+
+
+def _join_group(group: str) -> str:
+    return f"join its group: sudo usermod -aG {group} $USER, then log in again"
 
 
 def _ports_text() -> str:

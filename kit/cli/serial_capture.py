@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def command(
-    port: Annotated[str, typer.Argument(help="Serial port (/dev/ttyACM0, COM3) or URL (socket://host:port).")],
+    port: Annotated[
+        str | None,
+        typer.Argument(
+            help="Serial port (/dev/ttyACM0, COM3) or URL (socket://host:port); default: the only USB port that answers"
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Capture file (default: captures/TARGET-DATE-TIME.kitcap).")] = None,
     packets: Annotated[int | None, typer.Option(min=1, help="Stop after so many packets.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.1, help="Stop after so many seconds.")] = None,
@@ -46,12 +51,20 @@ def command(
             raise CaptureError("--decode and --no-decode contradict each other", "give one of them")
         check_format(decode)
     console = Console(highlight=False, soft_wrap=True)
-    options = CaptureOptions(port, out, mode, packets, duration, run, server, any_build)
+    options = CaptureOptions(port or _find_port(console), out, mode, packets, duration, run, server, any_build)
     state = _run(console, options, trace)
     console.print(f"{state.ended}: {state.text}")
     console.print(f"{state.path} ({state.file_bytes:,} bytes, build {state.hello.build_hash})")
     if not no_decode:
         _decode(console, state, decode)
+
+
+def _find_port(console: Console) -> str:
+    """The only port that answers the hello."""
+    from kit.host.ports import find_ports, only_device, survey
+
+    with console.status("asking the USB serial ports who is there"):
+        return only_device(survey(find_ports())).port.device
 
 
 def _run(console: Console, options: CaptureOptions, trace: bool) -> CaptureState:

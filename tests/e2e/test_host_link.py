@@ -187,8 +187,8 @@ def test_not_permitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise serial.SerialException(13, "could not open port: Permission denied")
 
     monkeypatch.setattr(serial, "serial_for_url", denied)
-    with pytest.raises(LinkError, match=r"no permission.*dialout"):
-        Link.open("/dev/ttyACM0")
+    with pytest.raises(LinkError, match=r"permission denied.*usermod -aG dialout"):
+        Link.open("/dev/kit-absent")
     monkeypatch.undo()
     (tmp_path / "file").write_text("no terminal")
     with pytest.raises(LinkError, match="cannot open serial port"):

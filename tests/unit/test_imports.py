@@ -92,7 +92,21 @@ def test_lean_rooms_do_not_name_tensorflow(room: str, path: Path) -> None:
     assert not tops & {"tensorflow", "keras"}, path
 
 
-@pytest.mark.parametrize("verb", ["decode", "validate", "serial-capture", "emulate", "doctor", "zoo", "size", "--help"])
+LEAN_VERBS = [
+    "ports",
+    "serial-capture",
+    "capture-info",
+    "decode",
+    "validate",
+    "emulate",
+    "doctor",
+    "zoo",
+    "size",
+    "--help",
+]
+
+
+@pytest.mark.parametrize("verb", LEAN_VERBS)
 def test_lean_verbs_start_without_tensorflow(verb: str) -> None:
     code = (
         "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
