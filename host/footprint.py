@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,14 @@ def _ram_groups(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     }
 
 
+def has_fpu(cpu_flags: Sequence[str]) -> bool:
+    """Whether interrupts may store floating-point registers: always, unless the flags say that code uses none.
+
+    ``-mfpu`` does not tell: some cores, such as the Cortex-M55, imply it.
+    """
+    return "-mfloat-abi=soft" not in cpu_flags
+
+
 def _application_stack(routines: Mapping[str, Routine], frames: Mapping[str, Frame], fpu: bool) -> StackUse:
     """Worst case of the main program plus that of one interrupt: all have one priority, so none interrupts another."""
     main = worst_case((_ENTRY,), routines, frames)
@@ -205,7 +213,7 @@ def measure(firmware_dir: str | Path, board: str, build_dir: str | Path | None =
     sizes = _probe(objects)
     flash, ram = _elf_sizes(image)
     map_text = image.with_name(f"{image.name}.map").read_text(encoding="utf-8")
-    stack = _application_stack(routines, frames, any("-mfpu" in flag for flag in facts.cpu_flags))
+    stack = _application_stack(routines, frames, has_fpu(facts.cpu_flags))
     return Footprint(
         board=board,
         compiler=_output_of([require_tool(facts.compiler), "--version"]).partition("\n")[0],

@@ -105,7 +105,7 @@ def test_every_entry_is_whole_and_listed() -> None:
         assert entry.name in done.stdout
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "microbit"])
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "mps2-an500", "mps3-an547", "microbit"])
 def test_captured_and_decoded_from_a_board_as_python_does(folder: Path, board: str) -> None:
     need("arm-none-eabi-gcc")
     need("qemu-system-arm")

@@ -11,7 +11,7 @@ import pytest
 
 from kit.host.boards import BOARDS
 from kit.host.firmware import Firmware
-from kit.host.footprint import measure
+from kit.host.footprint import EXCEPTION_FRAME_BYTES, EXCEPTION_FRAME_FPU_BYTES, has_fpu, measure
 from tests.firmware_folder import make_firmware
 from tests.support import ROOT, need
 
@@ -115,6 +115,29 @@ def test_footprint(recommended: Firmware, board: str) -> None:
     assert all(size >= 0 for size in footprint.ram.values())
     # Any 16 KB part must hold the whole firmware with room for a radio stack beside it.
     assert footprint.ram_total + footprint.stack <= 8192
+
+
+DOT_PRODUCTS = {"cortex-m4": {"smlad"}, "cortex-m7": {"smlad"}, "cortex-m55": {"vmlava"}}
+"""Instructions that multiply in the inner loops of encoder and search, by core; the others have only the portable C."""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_each_core_multiplies_with_the_best_it_has(recommended: Firmware, board: str) -> None:
+    (core,) = [flag.removeprefix("-mcpu=") for flag in BOARDS[board].cpu_flags if flag.startswith("-mcpu=")]
+    image = recommended.build("app", board)
+    # Named, because objdump does not know Helium from the image alone.
+    architecture = ["-m", "armv8.1-m.main"] if core == "cortex-m55" else []
+    code = run(["arm-none-eabi-objdump", "-d", *architecture, str(image)], recommended.folder).stdout
+    for function in ("kit_aot_conv", "kit_rvq_level"):
+        body = code.partition(f"<{function}>:\n")[2].partition("\n\n")[0]
+        found = {name for name in ("smlad", "vmlava") if name in body}
+        assert body and found == DOT_PRODUCTS.get(core, set())
+
+
+def test_interrupts_on_a_core_with_fpu_take_the_larger_frame() -> None:
+    assert EXCEPTION_FRAME_FPU_BYTES > EXCEPTION_FRAME_BYTES
+    assert {name for name, board in BOARDS.items() if not has_fpu(board.cpu_flags)} == {"microbit", "mps2-an385"}
+    assert has_fpu(BOARDS["mps3-an547"].cpu_flags), "its FPU comes with the core, without -mfpu"
 
 
 def test_a_fault_in_the_runner_ends_with_its_own_code(recommended: Firmware, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from kit.cli.main import app
 from kit.errors import KitError, LinkError, RunnerError, ToolchainError
 from kit.files import read_npz, write_npz
 from kit.host import emulator as emulators
+from kit.host.boards import BOARDS
 from kit.host.capture import CaptureOptions, capture
 from kit.host.decode import read_packets
 from kit.host.emulator import Emulator, start
@@ -28,8 +29,8 @@ from kit.host.validate import random_frames, validate, vector_frames
 from tests.firmware_folder import FRAMES, make_firmware
 from tests.support import ROOT, need
 
-BULK = ("native", "qemu:mps2-an385", "qemu:mps2-an386", "qemu:microbit")
-LINE = ("uart:native", "uart:mps2-an386", "uart:microbit")
+BULK = ("native", *(f"qemu:{name}" for name, board in BOARDS.items() if board.qemu_machine))
+LINE = ("uart:native", "uart:mps2-an386", "uart:mps2-an500", "uart:mps3-an547", "uart:microbit")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_firmware_folders(firmware: Firmware, tmp_path: Path) -> None:
 # ---- emulated devices ----
 
 
-@pytest.mark.parametrize("board", ["native", "mps2-an386", "microbit"])
+@pytest.mark.parametrize("board", ["native", "mps2-an386", "mps2-an500", "mps3-an547", "microbit"])
 def test_protocol_on_an_emulated_device(firmware: Firmware, board: str) -> None:
     require(board)
     vectors = read_npz(firmware.artifacts / "vectors.npz")

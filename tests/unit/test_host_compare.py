@@ -103,7 +103,8 @@ def test_frames_that_do_not_fit(frames: np.ndarray) -> None:
 
 
 def test_boards() -> None:
-    assert {"mps2-an385", "mps2-an386", "microbit"} <= set(BOARDS) and "native" not in BOARDS
+    assert {"microbit", "mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547"} <= set(BOARDS)
+    assert "native" not in BOARDS
     microbit = find_board("microbit")
     assert (microbit.flash_bytes, microbit.ram_bytes) == (256 * 1024, 16 * 1024)
     assert "-mcpu=cortex-m0" in microbit.cpu_flags and microbit.qemu_machine == "microbit" and microbit.title

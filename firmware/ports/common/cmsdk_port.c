@@ -1,5 +1,6 @@
-/* Port of the boards with an Arm CMSDK UART and timer (MPS2 images): receive by interrupt, transmit by polling,
- * microseconds from the free-running timer. board.h gives addresses, clocks and interrupt numbers. */
+/* Port of the boards with an Arm CMSDK UART (MPS2 and MPS3 images): receive by interrupt, transmit by polling,
+ * microseconds from a free-running timer. board.h gives addresses, clocks and interrupt numbers, and names one of two
+ * timers: a CMSDK timer (KIT_BOARD_TIMER_*) or the system counter of an Arm SSE-300 (KIT_BOARD_COUNTER_*). */
 #include "board.h"
 #include "cortexm.h"
 #include "kit_port.h"
@@ -17,11 +18,42 @@
 #define CTRL_TX_RX_ON 3u
 #define CTRL_RX_IRQ 8u
 
-#define TIMER_CTRL KIT_REG32(KIT_BOARD_TIMER_BASE + 0x00u) /* bit 0 on */
+#if defined(KIT_BOARD_COUNTER_STATUS)
+
+#define COUNTER_CTRL KIT_REG32(KIT_BOARD_COUNTER_CONTROL + 0x00u) /* bit 0 on */
+#define COUNTER_VALUE KIT_REG32(KIT_BOARD_COUNTER_STATUS + 0x00u) /* low word, counts up */
+#define TICKS_PER_US (KIT_BOARD_COUNTER_HZ / 1000000u)
+
+static void start_ticks(void)
+{
+    COUNTER_CTRL = 1u;
+}
+
+static uint32_t ticks_now(void)
+{
+    return COUNTER_VALUE;
+}
+
+#else
+
+#define TIMER_CTRL KIT_REG32(KIT_BOARD_TIMER_BASE + 0x00u)  /* bit 0 on */
 #define TIMER_VALUE KIT_REG32(KIT_BOARD_TIMER_BASE + 0x04u) /* counts down */
 #define TIMER_RELOAD KIT_REG32(KIT_BOARD_TIMER_BASE + 0x08u)
-
 #define TICKS_PER_US (KIT_BOARD_TIMER_HZ / 1000000u)
+
+static void start_ticks(void)
+{
+    TIMER_RELOAD = UINT32_MAX;
+    TIMER_VALUE = UINT32_MAX;
+    TIMER_CTRL = 1u;
+}
+
+static uint32_t ticks_now(void)
+{
+    return UINT32_MAX - TIMER_VALUE;
+}
+
+#endif
 
 static kit_rx_ring_t ring;
 static volatile uint32_t overruns;
@@ -54,9 +86,7 @@ void kit_uart_irq(void)
 
 void kit_port_init(void)
 {
-    TIMER_RELOAD = UINT32_MAX;
-    TIMER_VALUE = UINT32_MAX;
-    TIMER_CTRL = 1u;
+    start_ticks();
     KIT_SYST_RVR = KIT_BOARD_SYSTICK_HZ / 1000u - 1u;
     KIT_SYST_CVR = 0;
     KIT_SYST_CSR = 7u;
@@ -96,14 +126,14 @@ uint32_t kit_port_rx_overruns(void)
 
 uint32_t kit_port_time_us(void)
 {
-    /* Sums up what passed since the last call, which was less than a turn of the timer ago (171 s at 25 MHz): the main
+    /* Sums up what passed since the last call, which was less than a turn of the timer ago (134 s at 32 MHz): the main
      * loop asks in every pass, and sleeps a millisecond at most. */
-    static uint32_t last = UINT32_MAX;
+    static uint32_t last;
     static uint32_t rest;
     static uint32_t time_us;
-    const uint32_t value = TIMER_VALUE;
-    const uint32_t ticks = last - value;
-    last = value;
+    const uint32_t now = ticks_now();
+    const uint32_t ticks = now - last;
+    last = now;
     time_us += ticks / TICKS_PER_US;
     rest += ticks % TICKS_PER_US;
     if (rest >= TICKS_PER_US) {

@@ -1,5 +1,5 @@
-/* Start-up of a Cortex-M: vector table, memory, floating-point unit, then main(). common/cortexm.ld places kit_vectors
- * where the core reads it after reset and defines the symbols below. */
+/* Start-up of a Cortex-M: vector table, floating-point unit and Helium, memory, then main(). common/cortexm.ld places
+ * kit_vectors where the core reads it after reset and defines the symbols below. */
 #include "board.h"
 #include "cortexm.h"
 
@@ -18,8 +18,9 @@ __attribute__((weak)) void kit_timer_irq(void);
 
 void kit_reset(void)
 {
-#if defined(__ARM_FP)
-    /* The compiler may spill to floating-point registers even where the source has no float. */
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    /* Floating-point unit and Helium share a switch. The compiler may spill to their registers even where the source
+     * has no float. */
     KIT_SCB_CPACR |= 0xFu << 20;
     __asm volatile("dsb\n\tisb" ::: "memory");
 #endif

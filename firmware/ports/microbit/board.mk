@@ -2,4 +2,3 @@ CROSS := arm-none-eabi-
 CPU_FLAGS := -mthumb -mcpu=cortex-m0 -mfloat-abi=soft
 PORT_SOURCES := microbit/nrf51_port.c
 QEMU_MACHINE := microbit
-QEMU_MACHINE := microbit

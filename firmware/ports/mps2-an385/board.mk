@@ -2,4 +2,3 @@ CROSS := arm-none-eabi-
 CPU_FLAGS := -mthumb -mcpu=cortex-m3 -mfloat-abi=soft
 PORT_SOURCES := common/cmsdk_port.c
 QEMU_MACHINE := mps2-an385
-QEMU_MACHINE := mps2-an385

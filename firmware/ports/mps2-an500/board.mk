@@ -1,0 +1,4 @@
+CROSS := arm-none-eabi-
+CPU_FLAGS := -mthumb -mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard
+PORT_SOURCES := common/cmsdk_port.c
+QEMU_MACHINE := mps2-an500
