@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 
@@ -49,12 +50,11 @@ def make_dataset(context: Context) -> None:
 def train_float(context: Context) -> None:
     """Train the float autoencoder; resumes where an interrupted training stopped."""
     from kit.data.batches import training_batches, validation_batches
-    from kit.model.training import completed_epochs, train
+    from kit.model.training import train
 
-    done = completed_epochs(context.folder) * context.config.train.steps_per_epoch
     result = train(
         context.config,
-        training_batches(context.dataset, context.config, start_step=done),
+        partial(training_batches, context.dataset, context.config),
         validation_batches(context.dataset, context.config),
         context.folder,
     )

@@ -20,7 +20,9 @@ from kit.errors import TrainingError
 from kit.files import atomic_write_text, read_json, write_json
 from kit.model.rvq import FloatArray, initial_codebook, perplexity, revived
 
-BEST_WEIGHTS, STATE_WEIGHTS, STATE = "best.weights.h5", "state.weights.h5", "state.json"
+BEST_WEIGHTS, STATE = "best.weights.h5", "state.json"
+STATE_WEIGHTS = ("state0.weights.h5", "state1.weights.h5")
+"""Weights after an even and after an odd number of epochs: those that the state file means outlive the next ones."""
 
 Logs = dict[str, Any]
 
@@ -113,7 +115,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         if state.get("fingerprint") != self.fingerprint:
             raise TrainingError(f"the checkpoint in {self.folder} belongs to other settings", fix)
         try:
-            model.load_weights(self.folder / STATE_WEIGHTS)
+            model.load_weights(self.folder / _state_weights(state["rows"]))
         except Exception as error:
             raise TrainingError(f"the checkpoint in {self.folder} is damaged ({type(error).__name__})", fix) from None
         self.rows = state["rows"]
@@ -132,7 +134,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         if logs["quantized"] and logs["val_mse"] < self.best_val_mse:
             self.best_epoch, self.best_val_mse = epoch, float(logs["val_mse"])
             self._save(BEST_WEIGHTS)
-        self._save(STATE_WEIGHTS)
+        self._save(_state_weights(self.rows))
         self._write_history()
         write_json(
             self.folder / STATE,
@@ -158,10 +160,46 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _write_history(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        columns = ["epoch", *sorted(self.rows[0].keys() - {"epoch"})]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         atomic_write_text(self.history, text.getvalue())
+
+
+def _state_weights(rows: list[Logs]) -> str:
+    return STATE_WEIGHTS[len(rows) % 2]
+
+
+def stalled(rows: list[Logs], first: int, patience: int) -> bool:
+    """Whether the last ``patience`` epochs or more brought no smaller ``val_mse``.
+
+    Args:
+        rows: the history from epoch 0 on.
+        first: epochs before this one do not count.
+        patience: at least 1.
+    """
+    errors = [row["val_mse"] for row in rows[first:]]
+    return bool(errors) and len(errors) - 1 - errors.index(min(errors)) >= patience
+
+
+class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a training that has stalled; unlike Keras' own, it counts the epochs before a resume.
+
+    Args:
+        rows: the history, which a :class:`Checkpoint` called before this one extends.
+        first: see :func:`stalled`.
+        patience: see :func:`stalled`.
+    """
+
+    def __init__(self, rows: list[Logs], first: int, patience: int) -> None:
+        super().__init__()
+        self.rows, self.first, self.patience = rows, first, patience
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Stop or go on."""
+        if stalled(self.rows, self.first, self.patience):
+            self.model.stop_training = True
 
 
 class ProgressDisplay(keras.callbacks.Callback):  # type: ignore[misc]

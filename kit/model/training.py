@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,9 @@ import numpy as np
 
 from kit.config import Config
 from kit.errors import TrainingError
-from kit.files import read_json
 from kit.model.autoencoder import RVQAutoencoder, build_autoencoder, save_model
 from kit.model.basis import spread_latents
-from kit.model.callbacks import STATE, Checkpoint, ProgressDisplay, Quantizer
+from kit.model.callbacks import Checkpoint, EarlyStopping, ProgressDisplay, Quantizer, stalled
 from kit.model.rvq import FloatArray
 
 RAMP_STEPS = 100
@@ -56,12 +56,6 @@ def checkpoint_folder(run_dir: Path) -> Path:
     return Path(run_dir) / "checkpoint"
 
 
-def completed_epochs(run_dir: Path) -> int:
-    """Epochs that an unfinished training in ``run_dir`` has behind it; the next one continues after them."""
-    state = checkpoint_folder(run_dir) / STATE
-    return len(read_json(state)["rows"]) if state.is_file() else 0
-
-
 def fingerprint(config: Config) -> str:
     """16 hex digits over everything that shapes a training, wherever the recordings are."""
     sections = config.model_dump(mode="json", include={"signal", "model", "data", "preprocess", "train"})
@@ -70,16 +64,23 @@ def fingerprint(config: Config) -> str:
     return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def train(config: Config, train_batches: Any, val_batches: Any, run_dir: Path, *, resume: bool = True) -> TrainResult:
+def train(
+    config: Config,
+    train_batches: Callable[[int], Any],
+    val_batches: Any,
+    run_dir: Path,
+    *,
+    resume: bool = True,
+) -> TrainResult:
     """Train and write ``autoencoder.keras``, ``encoder.keras``, ``history.csv`` and ``logs/`` into ``run_dir``.
 
-    An interrupted training leaves ``checkpoint/`` behind; a second call continues after the last complete epoch. For
-    the very batches of an uninterrupted run, let ``train_batches`` begin at step
-    ``completed_epochs(run_dir) * steps_per_epoch``.
+    An interrupted training leaves ``checkpoint/`` behind; a second call continues after the last complete epoch and
+    ends, on the same machine, with the very weights and history of an uninterrupted one.
 
     Args:
         config: sections signal, model and train are used.
-        train_batches: endless tf.data.Dataset of (input, target), float32 [B, T] each, in units of the frame's scale.
+        train_batches: function from step ``s`` to the endless tf.data.Dataset of the batches ``s``, ``s + 1``, ...:
+            (input, target), float32 [B, T] each, in units of the frame's scale.
         val_batches: finite tf.data.Dataset of the same.
         run_dir: folder of the run.
         resume: False starts over and discards a checkpoint.
@@ -92,7 +93,8 @@ def train(config: Config, train_batches: Any, val_batches: Any, run_dir: Path, *
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     keras.utils.set_random_seed(config.train.seed)
-    probe = _probe(config, train_batches, val_batches)
+    # Always the batches from step 0: a resumed training revives entries and turns the latents by the same frames.
+    probe = _probe(config, train_batches(0), val_batches)
     autoencoder = build_autoencoder(config)
     autoencoder.compile(optimizer=_optimizer(config), jit_compile=False)
     autoencoder.optimizer.build(autoencoder.trainable_variables)
@@ -100,7 +102,9 @@ def train(config: Config, train_batches: Any, val_batches: Any, run_dir: Path, *
 
     checkpoint = Checkpoint(folder, run_dir / "history.csv", fingerprint(config))
     done = checkpoint.restore(autoencoder)
-    _fit(config, autoencoder, train_batches, val_batches, checkpoint, probe, done)
+    if not stalled(checkpoint.rows, _settled_epoch(config), config.train.early_stopping_epochs):
+        batches = train_batches(done * config.train.steps_per_epoch)
+        _fit(config, autoencoder, batches, val_batches, checkpoint, probe, done)
 
     if checkpoint.best_epoch < 0:
         raise TrainingError("no epoch reached a finite validation error", "lower train.learning_rate")
@@ -144,6 +148,16 @@ def _probe(config: Config, train_batches: Any, val_batches: Any) -> FloatArray:
     return probe
 
 
+def _start_step(config: Config) -> int:
+    """Step at which quantization begins; early in a short training."""
+    return min(START_STEPS, config.train.epochs * config.train.steps_per_epoch // 10)
+
+
+def _settled_epoch(config: Config) -> int:
+    """First epoch that quantizes from its first step: validation errors before it are not comparable."""
+    return -(-_start_step(config) // config.train.steps_per_epoch)
+
+
 def _fit(
     config: Config,
     autoencoder: RVQAutoencoder,
@@ -156,19 +170,12 @@ def _fit(
     """Run the remaining epochs."""
     settings = config.train
     display = ProgressDisplay(settings.epochs, settings.steps_per_epoch, done)
-    start = min(START_STEPS, settings.epochs * settings.steps_per_epoch // 10)
     callbacks = [
-        Quantizer(probe, start, int(REVIVAL_SHARE * settings.epochs), settings.seed),
+        Quantizer(probe, _start_step(config), int(REVIVAL_SHARE * settings.epochs), settings.seed),
         checkpoint,
         display,
         keras.callbacks.TensorBoard(str(checkpoint.history.parent / "logs"), write_graph=False),
-        keras.callbacks.EarlyStopping(
-            monitor="val_mse",
-            mode="min",
-            patience=settings.early_stopping_epochs,
-            start_from_epoch=-(-start // settings.steps_per_epoch),
-            baseline=checkpoint.best_val_mse if done else None,
-        ),
+        EarlyStopping(checkpoint.rows, _settled_epoch(config), settings.early_stopping_epochs),
     ]
     try:
         autoencoder.fit(

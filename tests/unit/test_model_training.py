@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from rich.console import Console
 from kit.config import Config, parse_config
 from kit.errors import TrainingError
 from kit.model.autoencoder import codebooks, load_autoencoder
-from kit.model.callbacks import ProgressDisplay
-from kit.model.training import completed_epochs, fingerprint, train
+from kit.model.callbacks import Checkpoint, ProgressDisplay, stalled
+from kit.model.training import fingerprint, train
 
 FRAME = 64
 
@@ -52,8 +53,12 @@ def batches(count: int, seed: int) -> Any:
     return tf.data.Dataset.from_tensor_slices((x, x)).batch(16)
 
 
-def run(config: Config, folder: Path, **options: Any) -> Any:
-    return train(config, batches(160, 1).repeat(), batches(40, 2), folder, **options)
+def endless(data: Any) -> Callable[[int], Any]:
+    return lambda step: data.repeat().skip(step)
+
+
+def run(config: Config, folder: Path, validation: Any = None, **options: Any) -> Any:
+    return train(config, endless(batches(160, 1)), validation or batches(40, 2), folder, **options)
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
@@ -101,7 +106,7 @@ class StopAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Path, step: int) -> None:
+def interrupt(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Path, step: int, validation: Any = None) -> None:
     fit = keras.Model.fit
 
     def interrupted(self: Any, *args: Any, callbacks: Any, **options: Any) -> Any:
@@ -110,20 +115,20 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Path, ste
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(config, folder)
+            run(config, folder, validation)
 
 
 def test_resume_continues_at_the_right_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(monkeypatch, tiny(), tmp_path, step=30)
-    assert completed_epochs(tmp_path) == 2 and len(rows(tmp_path)) == 2
     before = rows(tmp_path)
+    assert len(before) == 2 and (tmp_path / "checkpoint").is_dir()
     rate = before[1]["learning_rate"]
     result = run(tiny(), tmp_path)
     history = rows(tmp_path)
     assert [row["epoch"] for row in history] == [0, 1, 2, 3] and history[:2] == before
     assert result.epochs == 4 and history[2]["learning_rate"] < rate
     assert history[3]["val_mse"] < before[0]["val_mse"]
-    assert completed_epochs(tmp_path) == 0
+    assert not (tmp_path / "checkpoint").exists()
 
 
 def test_checkpoint_of_other_settings_is_refused_or_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +141,7 @@ def test_checkpoint_of_other_settings_is_refused_or_discarded(tmp_path: Path, mo
 
 def test_damaged_checkpoint_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(monkeypatch, tiny(epochs=2, steps_per_epoch=6), tmp_path, step=7)
-    (tmp_path / "checkpoint" / "state.weights.h5").write_bytes(b"no weights")
+    (tmp_path / "checkpoint" / "state1.weights.h5").write_bytes(b"no weights")
     with pytest.raises(TrainingError, match="damaged"):
         run(tiny(epochs=2, steps_per_epoch=6), tmp_path)
 
@@ -145,35 +150,81 @@ def test_same_seed_same_weights(tmp_path: Path) -> None:
     config = tiny(epochs=1, steps_per_epoch=6)
     run(config, tmp_path / "a")
     run(config, tmp_path / "b")
-    assert (tmp_path / "a" / "history.csv").read_bytes() == (tmp_path / "b" / "history.csv").read_bytes()
-    first, second = (load_autoencoder(tmp_path / name / "autoencoder.keras") for name in "ab")
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
+    first, second = (load_autoencoder(folder / "autoencoder.keras") for folder in (one, other))
     for left, right in zip(first.weights, second.weights, strict=True):
-        np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+        assert np.asarray(left).tobytes() == np.asarray(right).tobytes(), left.path
 
 
-def test_stops_early_where_validation_only_gets_worse(tmp_path: Path) -> None:
+def test_interrupted_and_resumed_is_the_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Quantization begins with epoch 1, entries are revived up to epoch 6.
+    config = tiny(epochs=10, steps_per_epoch=4)
+    run(config, tmp_path / "a")
+    for step in (5, 15):
+        interrupt(monkeypatch, config, tmp_path / "b", step)
+    write_history = Checkpoint._write_history
+
+    def interrupted(self: Checkpoint) -> None:
+        write_history(self)
+        if len(self.rows) == 6:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "_write_history", interrupted)
+        run(config, tmp_path / "b")
+    run(config, tmp_path / "b")
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def worsening() -> Any:
     x = sines(16, 2)
-    inverted = tf.data.Dataset.from_tensor_slices((x, -x)).batch(16)
-    result = train(tiny(epochs=12, early_stopping_epochs=1), batches(160, 1).repeat(), inverted, tmp_path)
-    assert result.best_epoch < result.epochs - 1 and result.epochs < 12
+    return tf.data.Dataset.from_tensor_slices((x, -x)).batch(16)
+
+
+def test_stops_early_and_counts_the_epochs_before_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(epochs=8, steps_per_epoch=4, early_stopping_epochs=2)
+    result = run(config, tmp_path / "a", worsening())
+    assert 2 < result.epochs < 8 and result.best_epoch == result.epochs - 3
+    interrupt(monkeypatch, config, tmp_path / "b", 4 * result.epochs - 2, worsening())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "load_best", stop_here)
+        run(config, tmp_path / "b", worsening())
+    run(config, tmp_path / "b", worsening())
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def stop_here(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [([], False), ([5, 4], False), ([1, 1, 4, 3, 4], False), ([1, 1, 3, 4, 3], True), ([1, 1, 3, 2, 2, 2], True)],
+)
+def test_stalled(errors: list[int], expected: bool) -> None:
+    assert stalled([{"val_mse": error} for error in errors], first=2, patience=2) is expected
 
 
 def test_refuses_no_frames_and_wrong_frames(tmp_path: Path) -> None:
     empty = batches(16, 1).take(0)
     with pytest.raises(TrainingError, match="no training frames"):
-        train(tiny(), empty, batches(16, 2), tmp_path)
+        train(tiny(), endless(empty), batches(16, 2), tmp_path)
     with pytest.raises(TrainingError, match="no validation frames"):
-        train(tiny(), batches(16, 1).repeat(), empty, tmp_path)
-    short = tf.data.Dataset.from_tensor_slices((np.ones((16, 32), np.float32),) * 2).batch(16).repeat()
+        train(tiny(), endless(batches(16, 1)), empty, tmp_path)
+    short = tf.data.Dataset.from_tensor_slices((np.ones((16, 32), np.float32),) * 2).batch(16)
     with pytest.raises(TrainingError, match="shape"):
-        train(tiny(), short, batches(16, 2), tmp_path)
+        train(tiny(), endless(short), batches(16, 2), tmp_path)
 
 
 def test_a_loss_that_is_not_a_number_stops_training(tmp_path: Path) -> None:
     x = np.concatenate([sines(128, 1), np.full((32, FRAME), np.nan, np.float32)])
-    bad = tf.data.Dataset.from_tensor_slices((x, x)).batch(16).repeat()
+    bad = tf.data.Dataset.from_tensor_slices((x, x)).batch(16)
     with pytest.raises(TrainingError, match="loss is nan"):
-        train(tiny(), bad, batches(16, 2), tmp_path)
+        train(tiny(), endless(bad), batches(16, 2), tmp_path)
 
 
 def test_progress_bar_on_a_terminal() -> None:
