@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 
 from kit.build.zoo import WEIGHTS, entries
+from kit.config import load_config
+from kit.data import build_dataset
+from kit.evaluate.path import evaluate_path
 from kit.files import asset, read_json, read_npz, sha256_file
+from kit.graph.codebook import IntegerCodebook
+from kit.graph.store import load
 from kit.host.emulator import start
 from kit.host.firmware import Firmware
+from kit.reference.device_path import DevicePath
 from kit.server.bundle import Bundle
 from kit.wire.packet import PacketLayout
-from tests.support import need
+from tests.support import data_root, need
 
 NAME = "08x_ds8_l2"
 BLOCKED = """
@@ -143,3 +149,24 @@ def test_what_cannot_work_is_said_before_anything_is_written(tmp_path: Path, opt
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_real_frames_agree_on_every_runtime(folder: Path) -> None:
+    done = kit_without_tensorflow(
+        "validate", "--run", folder / "run", "--data", data_root().resolve(), "--frames", "400", cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "400 frames of bidmc + stress_predict" in done.stdout
+
+
+def test_model_cards_figure_is_what_the_weights_give(folder: Path) -> None:
+    """The device path on the test subjects, decoded from packet bytes, against the figures that the zoo publishes."""
+    run = folder / "run"
+    config = load_config(run / "config.yaml")
+    dataset = build_dataset(config, data_root())
+    path = DevicePath(load(run), IntegerCodebook.load(run / "codebook.npz"), config)
+    frames, refs = dataset.frames("test", "bidmc"), dataset.frame_refs("test", "bidmc")
+    found = evaluate_path(config, Bundle.load(run / "server"), path.run(frames), frames, refs).datasets["bidmc"]
+    published = read_json(asset("zoo", NAME, "figures.json"))["figures"][0]
+    assert (published["dataset"], published["frames"]) == ("bidmc", found.frames)
+    assert found.prd == pytest.approx(published["device_prd_percent"], abs=1e-3)
