@@ -131,7 +131,7 @@ def test_same_bytes_under_any_hash_seed() -> None:
     assert len(digests) == 1
 
 
-def test_configuration_of_the_workplace_does_not_count(parts: Parts, files: dict[str, str]) -> None:
+def test_where_recordings_lie_does_not_count(parts: Parts, files: dict[str, str]) -> None:
     config, *rest = parts
     elsewhere = config.model_copy(update={"data": config.data.model_copy(update={"root": "elsewhere"})})
     assert render_firmware(elsewhere, *rest, BUILD_HASH) == files
