@@ -238,6 +238,7 @@ class CaptureReader:
         """
         self.path = path
         self.left_out_bytes = 0
+        self._cut_off = False
         try:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
@@ -265,8 +266,13 @@ class CaptureReader:
                 f"{self.path} has format {magic[6]}, this kit reads {VERSION}", "use the kit that wrote it"
             )
         first = self._next()
-        if first is None or first[0] != HEADER:
+        if first is None and self._cut_off:
             raise CaptureError(f"{self.path} ends before its header is whole", "nothing was captured; capture again")
+        if first is None or first[0] != HEADER:
+            raise CaptureError(
+                f"the header of {self.path} is damaged, and without it the packets behind it cannot be read",
+                "restore the file from a copy, or capture again",
+            )
         return CaptureHeader.from_json(first[2])
 
     def __iter__(self) -> Iterator[PacketRecord | NoteRecord]:
@@ -288,11 +294,13 @@ class CaptureReader:
         """Type, host time and payload of the next record; None at the end or at the first damage."""
         at = self._file.tell()
         head = self._file.read(_HEAD.size)
+        self._cut_off = len(head) < _HEAD.size
         if len(head) == _HEAD.size:
             kind, length, time_us = _HEAD.unpack(head)
             if length <= _PAYLOAD_BYTES_MAX:
                 rest = self._file.read(length + _CRC.size)
                 whole = len(rest) == length + _CRC.size
+                self._cut_off = not whole
                 if whole and zlib.crc32(head + rest[:length]) == _CRC.unpack_from(rest, length)[0]:
                     return kind, time_us, rest[:length]
         self._file.seek(0, os.SEEK_END)

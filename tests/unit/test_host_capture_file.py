@@ -161,3 +161,16 @@ def test_sequence_numbers() -> None:
     assert (tracker.received, tracker.lost, tracker.duplicates) == (4, 2, 2)
     tracker = SequenceTracker(next_number=65534)
     assert [tracker.push(seq) for seq in (65534, 65535, 0, 2, 65535)] == [65534, 65535, 65536, 65538, None]
+
+
+def test_cut_off_and_damaged_headers_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.kitcap"
+    write(path, 3)
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:60])
+    with pytest.raises(CaptureError, match="ends before its header is whole"):
+        CaptureReader(path)
+    data[60] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(CaptureError, match="header of .* is damaged.*restore the file"):
+        CaptureReader(path)
