@@ -172,5 +172,5 @@ def test_cut_off_and_damaged_headers_are_told_apart(tmp_path: Path) -> None:
         CaptureReader(path)
     data[60] ^= 0x10
     path.write_bytes(data)
-    with pytest.raises(CaptureError, match="header of .* is damaged.*restore the file"):
+    with pytest.raises(CaptureError, match=r"header of .* is damaged.*restore the file"):
         CaptureReader(path)
