@@ -72,7 +72,7 @@ class CaptureState:
     @property
     def seconds_of_signal(self) -> float:
         """Length of the stored signal."""
-        return self.tracker.received * self.hello.frame_seconds
+        return self.tracker.received * self.hello.packet_seconds
 
     @property
     def text(self) -> str:
@@ -176,7 +176,7 @@ class _Session:
         self._shown = 0.0
         self._request = -1
         self._damaged_before = link.counters.damaged
-        frame_s = state.hello.frame_seconds
+        frame_s = state.hello.packet_seconds
         self._silence_s = options.silence_s or max(SILENCE_SECONDS_MIN, SILENCE_FRAMES * frame_s)
 
     def run(self) -> None:
@@ -184,6 +184,7 @@ class _Session:
         options = self._options
         self._request = self._link.stream_start(options.mode, options.packets or 0)
         self._begun = self._last_packet = time.monotonic()
+        self._writer.begin_session(self.state.hello, options.port)
         try:
             while not self.state.ended:
                 message = self._link.receive(POLL_SECONDS)
@@ -217,14 +218,15 @@ class _Session:
             return
         body = message.data("body")
         try:
-            state.hello.layout.unpack(body)
+            state.hello.layout.unpack_packet(body)
         except ShapeError:
             # A right check value over impossible content: damage that a CRC of 16 bits lets through once in 65536.
             state.malformed += 1
             return
         self._last_packet = time.monotonic()
-        if state.tracker.push(message.integer("seq")) is not None:
-            self._writer.packet(message.integer("seq"), message.integer("time_ms"), body)
+        number = state.tracker.push(message.integer("seq"))
+        if number is not None:
+            self._writer.packet(number, message.integer("time_ms"), body)
         if options.packets is not None and state.tracker.received >= options.packets:
             self._end("packet limit reached")
 
@@ -255,9 +257,8 @@ class _Session:
         self.refresh()
         state = self.state
         try:
-            self._writer.note(
-                event="end",
-                why=why,
+            self._writer.end(
+                why,
                 packets=state.tracker.received,
                 lost=state.tracker.lost,
                 duplicates=state.tracker.duplicates,

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from kit.config import Config, CsvSource
 from kit.errors import CaptureError
 from kit.files import atomic_path, write_npz
-from kit.host.capture_file import CaptureHeader, CaptureReader, NoteRecord
+from kit.host.capture_file import (
+    WITHIN_SESSION,
+    CaptureHeader,
+    CaptureReader,
+    GapRecord,
+    NoteRecord,
+    PacketRecord,
+    SessionRecord,
+)
 from kit.host.sequence import SequenceTracker
 from kit.server.bundle import Bundle
 
@@ -23,14 +31,14 @@ FORMATS = (".npz", ".csv")
 
 @dataclass(frozen=True, slots=True)
 class StoredPackets:
-    """The packets of a capture, without duplicates, in order.
+    """The frames in the packets of a capture, without duplicates, in order.
 
     Attributes:
         header: of the capture.
         numbers: int64[n], ascending; frame number since the stream began.
         time_us: int64[n], host time of arrival since the capture began.
-        device_time_ms: uint16[n], arrival of the frame's last sample at the device, modulo 65536.
-        bodies: uint8[n, packet_bytes].
+        device_time_ms: uint16[n], arrival of the packet's last sample at the device, modulo 65536.
+        bodies: uint8[n, frame_bytes].
         tracker: counts of lost and duplicate packets.
         notes: what else the file says.
         left_out_bytes: bytes of a record that was cut off or damaged.
@@ -57,21 +65,30 @@ def read_packets(path: Path) -> StoredPackets:
     bodies = bytearray()
     notes = []
     with CaptureReader(path) as reader:
+        per_packet, base, pause = reader.header.layout.frames_per_packet, 0, 0.0
         for record in reader:
             if isinstance(record, NoteRecord):
                 notes.append(record.values)
-                continue
-            number = tracker.push(record.seq)
-            if number is not None:
-                rows.append((number, record.time_us, record.device_time_ms))
-                bodies += record.body
+            elif isinstance(record, GapRecord) and record.reason not in WITHIN_SESSION:
+                pause = record.seconds
+            elif isinstance(record, SessionRecord):
+                base = tracker.next_number + round(pause / reader.header.hello.frame_seconds)
+            elif isinstance(record, PacketRecord):
+                for position, body in enumerate(reader.header.frames(record.body)):
+                    number = base + record.number * per_packet + position
+                    tracker.lost += number - tracker.next_number
+                    tracker.next_number = number + 1
+                    tracker.received += 1
+                    rows.append((number, record.time_us, record.device_time_ms))
+                    bodies += body
+        tracker.duplicates = reader.duplicates
         table = np.array(rows, np.int64).reshape(-1, 3)
         return StoredPackets(
             header=reader.header,
             numbers=table[:, 0],
             time_us=table[:, 1],
             device_time_ms=table[:, 2].astype(np.uint16),
-            bodies=np.frombuffer(bytes(bodies), np.uint8).reshape(-1, reader.header.layout.body_bytes),
+            bodies=np.frombuffer(bytes(bodies), np.uint8).reshape(-1, reader.header.layout.frame_bytes),
             tracker=tracker,
             notes=tuple(notes),
             left_out_bytes=reader.left_out_bytes,

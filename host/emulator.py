@@ -101,10 +101,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def qemu_command(machine: str, image: Path) -> list[str]:
-    """Command line of a board whose UART is a pseudo-terminal."""
+def qemu_command(board: str, image: Path) -> list[str]:
+    """Command line of a board whose UART is a pseudo-terminal.
+
+    Raises:
+        RunnerError: unknown or not emulated board.
+    """
     return [
-        *("qemu-system-arm", "-M", machine, "-kernel", str(image), "-display", "none", "-monitor", "none"),
+        *find_board(board).emulate(image),
         *("-chardev", "pty,id=uart0", "-serial", "chardev:uart0"),
         # Also for images that never use it: their fault handler ends the machine through it.
         *("-semihosting-config", "enable=on,target=native"),
@@ -118,13 +122,9 @@ def start_qemu(board: str, image: Path) -> Emulator:
         ToolchainError: QEMU is not installed.
         RunnerError: unknown or not emulated board, or QEMU does not start.
     """
-    machine = find_board(board).qemu_machine
-    if machine is None:
-        raise RunnerError(f"QEMU does not emulate {board}", "use a real board and its serial port")
-    require_tool("qemu-system-arm")
-    process = subprocess.Popen(
-        qemu_command(machine, image), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    command = qemu_command(board, image)
+    require_tool(command[0])
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         assert process.stdout is not None
         port = _wait_for_port(board, process, process.stdout)
@@ -196,7 +196,7 @@ def start(firmware: Firmware, board: str) -> Emulator:
     if board == NATIVE:
         return start_native(firmware.build("app"))
     if find_board(board).qemu_machine is not None:
-        require_tool("qemu-system-arm")
+        require_tool(find_board(board).emulator)
     return start_qemu(board, firmware.build("app", board))
 
 

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ToolchainError
-from kit.host.boards import find_board
+from kit.host.boards import Board, find_board
+from kit.host.disassembly import Routine, read_routines
 from kit.host.firmware import Firmware
-from kit.host.stack import Frame, Routine, StackUse, read_frames, read_routines, worst_case
+from kit.host.stack import Frame, StackUse, read_frames, worst_case
 from kit.host.toolchain import require_tool
 
 EXCEPTION_FRAME_BYTES = 36
-"""What an interrupt stores on entry: eight words, and one to align the stack."""
+"""What an interrupt of a Cortex-M stores on entry: eight words, and one to align the stack. A RISC-V core stores
+nothing; its handler does, and the compiler counts that."""
 EXCEPTION_FRAME_FPU_BYTES = 108
 """The same with eighteen words of floating-point registers."""
 
 _ENCODER_CALLS = ("kit_engine_begin", "kit_engine_step", "kit_engine_put", "kit_engine_column")
 _CODEC_PREFIX = "kit_codec_"
-_HANDLERS = ("kit_systick", "kit_uart_irq", "kit_timer_irq")
+_HANDLERS = {"cortexm": ("kit_systick", "kit_uart_irq", "kit_timer_irq"), "riscv": ("kit_trap",)}
 _ENTRY = "kit_reset"
 
 _SECTION = re.compile(r"^ (\.\S+|\*fill\*)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)(?: (.*))?$")
@@ -37,8 +39,8 @@ _OBJECT_GROUPS: tuple[tuple[str, str], ...] = (
     (r"_codec\.o$", "codec"),
 )
 _TABLE_GROUPS: tuple[tuple[str, str], ...] = (
-    (r"^\.rodata\.\w+_codebook", "codebook"),
-    (r"^\.rodata\.\w+_vector_(frames|packets)$", "embedded recording"),
+    (r"^\.s?rodata\.\w+_codebook", "codebook"),
+    (r"^\.s?rodata\.\w+_vector_(frames|packets)$", "embedded recording"),
 )
 
 
@@ -112,20 +114,21 @@ def _group(section: str, origin: str) -> str:
     return "padding" if section == "*fill*" else "port and start-up"
 
 
-def flash_groups(map_text: str, total: int, flash_end: int) -> dict[str, int]:
+def flash_groups(map_text: str, total: int, flash_end: int, flash_start: int = 0) -> dict[str, int]:
     """Bytes of flash by purpose from a GNU ld map file; what no section accounts for (alignment) is ``padding``.
 
     Args:
         map_text: the map file.
         total: bytes that the image takes in flash.
-        flash_end: first address behind the flash, which starts at 0.
+        flash_end: first address behind the flash.
+        flash_start: its first address.
     """
     body = map_text.partition("Linker script and memory map")[2]
-    kinds = (".text", ".rodata", ".vectors")
+    kinds = (".text", ".rodata", ".srodata", ".vectors")
     groups: dict[str, int] = {}
     for line in _LONG_NAME.sub(r" \1 ", body).splitlines():
         found = _SECTION.match(line)
-        if found and int(found.group(2), 16) < flash_end and found.group(1).startswith(kinds):
+        if found and flash_start <= int(found.group(2), 16) < flash_end and found.group(1).startswith(kinds):
             group = _group(found.group(1), found.group(4) or "")
             groups[group] = groups.get(group, 0) + int(found.group(3), 16)
     groups["padding"] = total - sum(size for group, size in groups.items() if group != "padding")
@@ -177,19 +180,25 @@ def _ram_groups(sizes: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def has_fpu(cpu_flags: Sequence[str]) -> bool:
-    """Whether interrupts may store floating-point registers: always, unless the flags say that code uses none.
+    """Whether interrupts of a Cortex-M may store floating-point registers: yes, unless flags say that code uses none.
 
     ``-mfpu`` does not tell: some cores, such as the Cortex-M55, imply it.
     """
     return "-mfloat-abi=soft" not in cpu_flags
 
 
-def _application_stack(routines: Mapping[str, Routine], frames: Mapping[str, Frame], fpu: bool) -> StackUse:
+def exception_frame(board: Board) -> int:
+    """Bytes that the core itself puts on the stack when an interrupt begins."""
+    if board.family != "cortexm":
+        return 0
+    return EXCEPTION_FRAME_FPU_BYTES if has_fpu(board.cpu_flags) else EXCEPTION_FRAME_BYTES
+
+
+def _application_stack(board: Board, routines: Mapping[str, Routine], frames: Mapping[str, Frame]) -> StackUse:
     """Worst case of the main program plus that of one interrupt: all have one priority, so none interrupts another."""
     main = worst_case((_ENTRY,), routines, frames)
-    handler = worst_case(_HANDLERS, routines, frames)
-    entry = EXCEPTION_FRAME_FPU_BYTES if fpu else EXCEPTION_FRAME_BYTES
-    return StackUse(main.bytes + entry + handler.bytes, (*main.path, *handler.path[:1]))
+    handler = worst_case(_HANDLERS[board.family], routines, frames)
+    return StackUse(main.bytes + exception_frame(board) + handler.bytes, (*main.path, *handler.path[:1]))
 
 
 def measure(firmware_dir: str | Path, board: str, build_dir: str | Path | None = None) -> Footprint:
@@ -208,16 +217,17 @@ def measure(firmware_dir: str | Path, board: str, build_dir: str | Path | None =
     image = Firmware(Path(firmware_dir)).build("app", board) if build_dir is None else Path(build_dir) / "app.elf"
     objects = image.parent / "obj"
     disassembler = require_tool(facts.compiler.removesuffix("gcc") + "objdump")
-    routines = read_routines(_output_of([disassembler, "-d", "--no-show-raw-insn", str(image)]).splitlines())
+    text = _output_of([disassembler, "-d", "--no-show-raw-insn", str(image)])
+    routines = read_routines(text.splitlines(), facts.family)
     frames = read_frames(objects)
     sizes = _probe(objects)
     flash, ram = _elf_sizes(image)
     map_text = image.with_name(f"{image.name}.map").read_text(encoding="utf-8")
-    stack = _application_stack(routines, frames, has_fpu(facts.cpu_flags))
+    stack = _application_stack(facts, routines, frames)
     return Footprint(
         board=board,
         compiler=_output_of([require_tool(facts.compiler), "--version"]).partition("\n")[0],
-        flash=flash_groups(map_text, flash, facts.flash_bytes),
+        flash=flash_groups(map_text, flash, facts.flash_start + facts.flash_bytes, facts.flash_start),
         flash_total=flash,
         flash_size=facts.flash_bytes,
         ram=_ram_groups(sizes, ram),

@@ -37,13 +37,8 @@ class ImageRunner:
         """
         self._firmware = firmware
         self._board = board
-        self._machine = ""
         if board != NATIVE:
-            machine = find_board(board).qemu_machine
-            if machine is None:
-                raise RunnerError(f"QEMU does not emulate {board}", "use a serial: target")
-            require_tool("qemu-system-arm")
-            self._machine = machine
+            require_tool(find_board(board).emulate(Path())[0])
 
     @property
     def name(self) -> str:
@@ -79,16 +74,15 @@ class ImageRunner:
             out = folder / "out"
             if not out.is_file():
                 raise RunnerError(f"{self.name}: the runner wrote no output", "rebuild the firmware")
-            return parse_output(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.body_bytes)
+            return parse_output(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.frame_bytes)
 
     def _command(self, image: Path) -> list[str]:
         """Command line; it runs in the folder of its files, because device and QEMU options limit names."""
-        path = str(image.resolve())
         if self._board == NATIVE:
-            return [path, "in", "out"]
+            return [str(image.resolve()), "in", "out"]
         return [
-            *("qemu-system-arm", "-M", self._machine, "-kernel", path),
-            *("-display", "none", "-monitor", "none", "-serial", "null"),
+            *find_board(self._board).emulate(image.resolve()),
+            *("-serial", "null"),
             *("-semihosting-config", "enable=on,target=native,arg=kit_runner,arg=in,arg=out"),
         ]
 

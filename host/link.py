@@ -139,6 +139,8 @@ class Link:
                     self._raise_refusal("HELLO_REQUEST", message, 0)
                 if message.name == "HELLO" and message.integer("request") == number:
                     return self._accept(message)
+            if self._deframer.other_protocol is not None:
+                raise self._other_protocol(self._deframer.other_protocol)
         raise self._no_hello()
 
     def _accept(self, message: Decoded) -> Hello:

@@ -1,27 +1,23 @@
-"""Worst-case stack of linked Thumb code: frames from the compiler, calls from the disassembly.
+"""Worst-case stack of linked code: frames from the compiler, calls from the disassembly.
 
 GCC's ``-fcallgraph-info=su`` says how much stack each compiled function takes, whether that is fixed, and whether it
-calls through a pointer. Which functions call which is read from the disassembly of the linked image, because there
-every name is one address and library code is included; of library functions the frame is read there as well.
+calls through a pointer. Which functions call which is read from the disassembly of the linked image
+(:mod:`kit.host.disassembly`), because there every name is one address and library code is included; of library
+functions the frame is read there as well.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ToolchainError
+from kit.host.disassembly import Routine
 
 _NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \(([a-z,]+)\)')
 _INDIRECT = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "__indirect_call"')
-_HEADING = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
-_INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s+(\S+)\s*(.*?)\s*(?:@.*)?$")
-_TARGET = re.compile(r"<([^>+]+)(\+0x[0-9a-f]+)?>")
-_BRANCH = re.compile(r"^(?:bl|b|cbz|cbnz)(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?(?:\.n|\.w)?$")
-_STORE_BELOW = re.compile(r"\[sp, #-(\d+)\]!")
-_SUBTRACT = re.compile(r"^sp, (?:sp, )?#(\d+)")
 
 _FIX = "write it without recursion, function pointers and arrays of variable length"
 
@@ -33,21 +29,6 @@ class Frame:
     bytes: int
     fixed: bool
     indirect: bool
-
-
-@dataclass(slots=True)
-class Routine:
-    """One function of the image: what the disassembly shows.
-
-    Attributes:
-        frame: bytes that its instructions push or subtract, all of them added up.
-        calls: functions it calls or jumps to.
-        odd: instruction whose effect on the stack, or whose target, cannot be told; empty when there is none.
-    """
-
-    frame: int = 0
-    calls: set[str] = field(default_factory=set)
-    odd: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,52 +59,6 @@ def read_frames(folder: Path) -> dict[str, Frame]:
     if not frames:
         raise ToolchainError(f"{folder} holds no call graph (.ci files)", "compile with gcc 10 or newer")
     return frames
-
-
-def _register_count(text: str) -> int:
-    """Bytes of a register list such as ``{r4, r5, lr}`` or ``{d8-d10}``."""
-    count = 0
-    for part in text.strip("{} ").split(","):
-        first, dash, last = part.strip().partition("-")
-        many = int(last[1:]) - int(first[1:]) + 1 if dash else 1
-        count += many * (8 if first.startswith("d") else 4)
-    return count
-
-
-def _note(routine: Routine, name: str, mnemonic: str, operands: str) -> None:
-    """Add what one instruction does to the stack or the flow of control."""
-    if _BRANCH.match(mnemonic):
-        target = _TARGET.search(operands)
-        # A branch into the middle of another function only happens between routines of one library file.
-        if target and target.group(1) != name:
-            routine.calls.add(target.group(1))
-    elif mnemonic in ("push", "vpush") or (mnemonic.startswith("stmdb") and operands.startswith("sp!")):
-        routine.frame += _register_count(operands[operands.index("{") :])
-    elif mnemonic.startswith("sub") and operands.startswith("sp,"):
-        amount = _SUBTRACT.match(operands)
-        routine.frame += int(amount.group(1)) if amount else 0
-        routine.odd = routine.odd or ("" if amount else f"{mnemonic} {operands}")
-    elif stored := _STORE_BELOW.search(operands):
-        routine.frame += int(stored.group(1))
-    elif (
-        mnemonic == "blx"
-        or (mnemonic == "bx" and operands != "lr")
-        or (mnemonic.startswith("mov") and operands.startswith("sp,"))
-    ):
-        routine.odd = routine.odd or f"{mnemonic} {operands}"
-
-
-def read_routines(disassembly: Iterable[str]) -> dict[str, Routine]:
-    """Functions from the lines of ``objdump -d --no-show-raw-insn``."""
-    routines: dict[str, Routine] = {}
-    name = ""
-    for line in disassembly:
-        if heading := _HEADING.match(line):
-            name = heading.group(1)
-            routines[name] = Routine()
-        elif name and (found := _INSTRUCTION.match(line)):
-            _note(routines[name], name, found.group(1), found.group(2))
-    return routines
 
 
 def _own_bytes(name: str, routines: Mapping[str, Routine], frames: Mapping[str, Frame]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.errors import RunnerError
-from kit.host.boards import BOARDS, NATIVE, find_board
+from kit.host.boards import BOARDS, NATIVE, emulated_boards, find_board
 from kit.host.firmware import Firmware
 from kit.host.image_runner import ImageRunner
 from kit.host.link_runner import serial_runner, uart_runner
@@ -15,13 +15,13 @@ FORMS = "golden, reference, native, qemu:BOARD, uart:BOARD, serial:PORT"
 def parse_targets(text: str) -> tuple[str, ...]:
     """Target names of a comma-separated list, checked for form and board, without repetitions.
 
-    A board's bare name stands for ``qemu:BOARD``.
+    A board's bare name stands for ``qemu:BOARD``; ``qemu:*`` and ``uart:*`` for every emulated board.
 
     Raises:
         RunnerError: empty list, unknown form or unknown board.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    names = tuple(dict.fromkeys(f"qemu:{part}" if part in BOARDS else part for part in parts))
+    names = tuple(dict.fromkeys(name for part in parts for name in _expand(part)))
     if not names:
         raise RunnerError("no target given", f"targets: {FORMS}")
     for name in names:
@@ -33,6 +33,12 @@ def parse_targets(text: str) -> tuple[str, ...]:
         if kind in ("qemu", "uart") and not (kind == "uart" and rest == NATIVE):
             find_board(rest)
     return names
+
+
+def _expand(part: str) -> tuple[str, ...]:
+    if part in ("qemu:*", "uart:*"):
+        return tuple(part.replace("*", board) for board in emulated_boards())
+    return (f"qemu:{part}" if part in BOARDS else part,)
 
 
 def make_runner(target: str, firmware: Firmware) -> Runner:

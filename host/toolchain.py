@@ -46,6 +46,12 @@ TOOLS: tuple[Tool, ...] = (
         "apt install gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib",
     ),
     Tool("qemu-system-arm", "emulates Cortex-M boards", "apt install qemu-system-arm"),
+    Tool(
+        "riscv64-unknown-elf-gcc",
+        "compiles the firmware for RISC-V boards",
+        "apt install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+    ),
+    Tool("qemu-system-riscv32", "emulates RISC-V boards", "apt install qemu-system-misc"),
 )
 
 _BY_NAME = {tool.name: tool for tool in TOOLS}

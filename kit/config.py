@@ -233,6 +233,8 @@ class PacketConfig(Section):
 
     side_information: bool = True
     """Send the frame's mean and scale, so that the decoder restores original units."""
+    frames_per_packet: Annotated[int, Field(ge=1, le=16)] = 1
+    """Frames that share one header and check value: fewer bytes, but the first of them waits for the last."""
 
 
 class FirmwareConfig(Section):

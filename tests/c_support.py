@@ -23,10 +23,11 @@ from tests.support import ROOT, need
 
 RUNTIME = ROOT / "firmware" / "runtime"
 AOT = ROOT / "firmware" / "engines" / "aot"
+PORTS = ROOT / "firmware" / "ports"
 C_TESTS = ROOT / "tests" / "c"
 CODEC_SOURCES = tuple(
     [RUNTIME / f"kit_{name}.c" for name in ("codec", "normalise", "rvq", "pack")]
-    + [AOT / "kit_aot.c", AOT / "kit_aot_kernels.c"]
+    + sorted(AOT.glob("*.c"))
 )
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

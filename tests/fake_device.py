@@ -22,7 +22,7 @@ from kit.server.spec import DecoderSpec, Layer
 from kit.wire.framing import Deframer, frame
 from kit.wire.messages import Decoded, Hello, Value, encode
 from kit.wire.packet import PacketLayout
-from kit.wire.registry import PROTOCOL_VERSION
+from kit.wire.registry import BY_NAME, PROTOCOL_VERSION
 
 BUILD_HASH = "0123456789abcdef"
 
@@ -76,7 +76,7 @@ def write_tiny_run(folder: Path, build_hash: str = BUILD_HASH) -> Path:
 def body(number: int) -> bytes:
     """The body of packet ``number``: different for the first few hundred."""
     indices = (np.arange(8).reshape(4, 2) + number) % 4
-    return LAYOUT.pack(indices.astype(np.uint16), mean=number, scale_code=number % 255 + 1)
+    return LAYOUT.pack(indices.astype(np.uint16), mean=number % 32768, scale_code=number % 255 + 1)
 
 
 class FakeDevice:
@@ -197,9 +197,7 @@ class FakeDevice:
         elif name == "SELF_TEST":
             self.say("SELF_TEST_RESULT", request=request, frames=8, failed=0, first_failed=0)
         elif name == "COUNTERS_REQUEST":
-            zeros = dict.fromkeys(
-                ("rx_frames", "rx_bad_crc", "rx_bad_length", "rx_overrun", "tx_packets", "samples_dropped"), 0
-            )
+            zeros = {field.name: 0 for field in BY_NAME["COUNTERS"].fields if field.name != "request"}
             self.say("COUNTERS", request=request, **zeros)
 
     def _stream(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kit.golden import available
+from kit.host.boards import BOARDS
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = frozenset(os.environ.get("KIT_REQUIRE", "").replace(" ", "").split(",")) - {""}
@@ -31,6 +32,14 @@ def need(tool: str) -> str:
         missing(tool, f"{tool} not found")
         raise AssertionError("unreachable")
     return path
+
+
+def need_target(target: str) -> None:
+    """Compiler and emulator of a board, ``qemu:BOARD`` or ``uart:BOARD``; make and the native compiler otherwise."""
+    need("make")
+    board = target.rpartition(":")[2]
+    for tool in BOARDS[board].tools if board in BOARDS else ("gcc",):
+        need(tool)
 
 
 def data_root() -> Path:

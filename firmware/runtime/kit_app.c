@@ -173,9 +173,10 @@ static bool replay_due(kit_app_t *app)
             (void)kit_codec_packet(codec_of(app), NULL);
             (void)finish_frame(app);
             app->lost++;
+            app->counters.tx_dropped++;
         }
         if (replay(app, 1, late_us) == 0) {
-            app->samples_dropped++;
+            app->counters.samples_dropped++;
         }
         app->due_us += 1000000000u / KIT_MODEL.sample_rate_mhz;
         app->due_rest += 1000000000u % KIT_MODEL.sample_rate_mhz;
@@ -204,7 +205,7 @@ static bool step_stream(kit_app_t *app)
             const uint16_t seq = (uint16_t)((app->sent + app->lost) & 0xFFFFu);
             kit_reply_packet(&app->link, seq, finish_frame(app), body, KIT_PACKET_BYTES);
             app->sent++;
-            app->tx_packets++;
+            app->counters.tx_packets++;
         }
     }
     if (app->packets != 0 && app->sent + app->lost == app->packets && app->notice == NOTICE_NONE) {
@@ -284,12 +285,19 @@ static void handle(kit_app_t *app, const uint8_t *message, size_t bytes)
     const kit_status_t status = refusal(app, message, bytes, &detail);
     if (status != KIT_OK) {
         kit_reply_error(&app->link, request, status, detail);
+        app->counters.refused++;
         return;
     }
+    const kit_device_facts_t facts = {
+        .state_bytes = (uint32_t)sizeof app->storage,
+        .arena_bytes = kit_engine_info(KIT_ENGINE(&app->storage)).scratch_bytes,
+        .embedded_frames = KIT_EMBEDDED_FRAMES,
+        .frames_per_packet = KIT_FRAMES_PER_PACKET,
+        .credits = KIT_APP_CREDITS,
+    };
     switch (message[0]) {
     case KIT_MSG_HELLO_REQUEST:
-        kit_reply_hello(&app->link, request, &KIT_MODEL, KIT_EMBEDDED_FRAMES, (uint32_t)sizeof app->storage,
-                        kit_engine_info(KIT_ENGINE(&app->storage)).scratch_bytes);
+        kit_reply_hello(&app->link, request, &KIT_MODEL, &facts);
         break;
     case KIT_MSG_ENCODE_FRAME:
         start_encode(app, message);
@@ -310,7 +318,7 @@ static void handle(kit_app_t *app, const uint8_t *message, size_t bytes)
         kit_reply_stream_state(&app->link, request, KIT_STREAM_STATE_STOPPED, app->sent, app->lost);
         break;
     default: /* KIT_MSG_COUNTERS_REQUEST: refusal() let nothing else through */
-        kit_reply_counters(&app->link, request, app->tx_packets, app->samples_dropped);
+        kit_reply_counters(&app->link, request, &app->counters);
         break;
     }
 }
@@ -366,6 +374,9 @@ static bool notify(kit_app_t *app)
 static void advance_clock(kit_app_t *app)
 {
     const uint32_t now_us = kit_port_time_us();
+    if (now_us - app->now_us > app->counters.pass_us_max) {
+        app->counters.pass_us_max = now_us - app->now_us;
+    }
     const uint32_t passed_us = now_us - app->now_us + app->clock_us;
     app->now_us = now_us;
     app->clock_ms = (uint16_t)(app->clock_ms + passed_us / 1000u);

@@ -13,6 +13,7 @@
 #include "kit_codec.h"
 #include "kit_generated.h"
 #include "kit_link.h"
+#include "kit_reply.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,9 +21,13 @@ extern "C" {
 
 /* A sample on the wire is never wider than its container. */
 #define KIT_APP_RX_BYTES KIT_MSG_ENCODE_FRAME_TOTAL(KIT_FRAME_SAMPLES, sizeof(kit_sample_t))
-#define KIT_APP_BODY_TOTAL KIT_MSG_ENCODED_TOTAL(KIT_PACKET_BYTES) /* the longer of the two with a body */
+#define KIT_APP_PACKET_BYTES (KIT_FRAMES_PER_PACKET * KIT_PACKET_BYTES) /* body of a PACKET */
+#define KIT_APP_BODY_TOTAL                                                                             \
+    (KIT_MSG_ENCODED_TOTAL(KIT_PACKET_BYTES) > KIT_MSG_PACKET_TOTAL(KIT_APP_PACKET_BYTES)              \
+         ? KIT_MSG_ENCODED_TOTAL(KIT_PACKET_BYTES) : KIT_MSG_PACKET_TOTAL(KIT_APP_PACKET_BYTES))
 #define KIT_APP_FIXED_TOTAL (KIT_DEVICE_FIXED_BYTES_MAX + KIT_CRC32_BYTES)
 #define KIT_APP_TX_TOTAL (KIT_APP_BODY_TOTAL > KIT_APP_FIXED_TOTAL ? KIT_APP_BODY_TOTAL : KIT_APP_FIXED_TOTAL)
+#define KIT_APP_CREDITS 1u             /* ENCODE_FRAME messages that may be unanswered */
 #define KIT_APP_CHUNK_BYTES 32u        /* received bytes fetched from the port at a time */
 #define KIT_APP_ARRIVALS_MAX 4u        /* complete frames that may wait for the codec with their arrival times */
 #define KIT_APP_REPLAY_SAMPLES_MAX 64u /* samples replayed in one poll */
@@ -31,8 +36,7 @@ extern "C" {
 typedef struct {
     KIT_STORAGE_T storage;
     kit_link_t link;
-    uint32_t tx_packets;
-    uint32_t samples_dropped;
+    kit_app_counters_t counters;
     uint32_t now_us;      /* kit_port_time_us at this poll */
     uint16_t clock_us;    /* microseconds of the current millisecond */
     uint16_t clock_ms;    /* milliseconds since start, modulo 65536 */

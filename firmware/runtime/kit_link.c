@@ -27,13 +27,7 @@ uint32_t kit_get_u32(const uint8_t *at)
 /* Check bytes of a message type: the registry marks the long messages. */
 static size_t check_bytes(uint8_t type)
 {
-#define KIT_IS_LONG(name, code, fixed, tail, is_long) \
-    if (type == (code)) {                             \
-        return (is_long) ? KIT_CRC32_BYTES : KIT_CRC16_BYTES; \
-    }
-    KIT_HOST_MESSAGE_LIST(KIT_IS_LONG)
-#undef KIT_IS_LONG
-    return KIT_CRC16_BYTES;
+    return KIT_MSG_IS_LONG(type) ? KIT_CRC32_BYTES : KIT_CRC16_BYTES;
 }
 
 static uint32_t check_value(const uint8_t *message, size_t bytes, size_t crc_bytes)
@@ -47,7 +41,7 @@ static uint32_t check_value(const uint8_t *message, size_t bytes, size_t crc_byt
 void kit_link_init(kit_link_t *link, uint8_t *rx, size_t rx_bytes, uint8_t *tx, size_t tx_bytes)
 {
     kit_cobs_begin(&link->decoder, rx, rx_bytes);
-    link->counters = (kit_link_counters_t){0, 0, 0, 0};
+    link->counters = (kit_link_counters_t){0, 0, 0, 0, 0};
     link->rx = rx;
     link->rx_capacity = rx_bytes;
     link->tx = tx;
@@ -124,6 +118,9 @@ bool kit_link_send(kit_link_t *link, size_t bytes)
     link->tx_length = kit_cobs_encode(link->tx, message, bytes + crc_bytes);
     link->tx[link->tx_length++] = KIT_WIRE_DELIMITER;
     link->tx_sent = 0;
+    if (link->tx_length > link->counters.tx_queue_max) {
+        link->counters.tx_queue_max = link->tx_length;
+    }
     return true;
 }
 

@@ -26,6 +26,7 @@ typedef struct {
     uint32_t rx_bad_crc;    /* messages whose check value was wrong */
     uint32_t rx_bad_length; /* truncated messages, and ones too short to hold a type and a check value */
     uint32_t rx_overrun;    /* messages longer than the receive buffer */
+    size_t tx_queue_max;    /* most bytes that ever waited for the line */
 } kit_link_counters_t;
 
 typedef struct {

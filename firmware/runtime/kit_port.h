@@ -22,6 +22,20 @@ size_t kit_port_write(const uint8_t *data, size_t bytes);
 /* Times that received bytes were lost because nobody fetched them soon enough. */
 uint32_t kit_port_rx_overruns(void);
 
+/* What waited in the receive ring at most since boot, and what it holds. */
+typedef struct {
+    uint32_t bytes_max;
+    uint32_t bytes_room;
+} kit_port_rx_queue_t;
+
+/* Optional: ports/common/port_defaults.c says 0 and 0 for a port that does not know. */
+kit_port_rx_queue_t kit_port_rx_queue(void);
+
+/* Optional: feed the board's watchdog; nothing where a port has none. The main loop calls it once per turn, and a turn
+ * is never longer than one engine step, the handling of what arrived during it, and kit_port_idle. A watchdog may
+ * therefore bite after a few of the longest steps (COUNTERS.pass_us_max shows the longest turn so far). */
+void kit_port_watchdog(void);
+
 /* Microseconds since an arbitrary moment, modulo 2^32. */
 uint32_t kit_port_time_us(void);
 

@@ -30,8 +30,7 @@ void kit_reply_error(kit_link_t *link, uint8_t request, int status, uint32_t det
     (void)kit_link_send(link, KIT_MSG_ERROR_BYTES);
 }
 
-void kit_reply_hello(kit_link_t *link, uint8_t request, const kit_model_t *model, uint16_t embedded_frames,
-                     uint32_t state_bytes, uint32_t arena_bytes)
+void kit_reply_hello(kit_link_t *link, uint8_t request, const kit_model_t *model, const kit_device_facts_t *facts)
 {
     uint8_t *m = begin(link, KIT_MSG_HELLO);
     m[KIT_HELLO_REQUEST_AT] = request;
@@ -47,24 +46,47 @@ void kit_reply_hello(kit_link_t *link, uint8_t request, const kit_model_t *model
     m[KIT_HELLO_EMBEDDING_DIM_AT] = model->codebook.dims;
     m[KIT_HELLO_NUM_LEVELS_AT] = model->codebook.levels;
     m[KIT_HELLO_INDEX_BITS_AT] = model->index_bits;
-    kit_put_u16(m + KIT_HELLO_PACKET_BYTES_AT, model->packet_bytes);
-    kit_put_u16(m + KIT_HELLO_EMBEDDED_FRAMES_AT, embedded_frames);
-    kit_put_u32(m + KIT_HELLO_STATE_BYTES_AT, state_bytes);
-    kit_put_u32(m + KIT_HELLO_ARENA_USED_BYTES_AT, arena_bytes);
+    kit_put_u16(m + KIT_HELLO_PACKET_BYTES_AT, (uint16_t)(model->packet_bytes * facts->frames_per_packet));
+    kit_put_u16(m + KIT_HELLO_EMBEDDED_FRAMES_AT, facts->embedded_frames);
+    kit_put_u32(m + KIT_HELLO_STATE_BYTES_AT, facts->state_bytes);
+    kit_put_u32(m + KIT_HELLO_ARENA_USED_BYTES_AT, facts->arena_bytes);
+    m[KIT_HELLO_FRAMES_PER_PACKET_AT] = facts->frames_per_packet;
+    kit_put_u16(m + KIT_HELLO_FRAME_BYTES_AT, model->packet_bytes);
+    m[KIT_HELLO_CREDITS_AT] = facts->credits;
+#if defined(KIT_PROBES)
+    m[KIT_HELLO_PROBES_AT] = 1;
+#else
+    m[KIT_HELLO_PROBES_AT] = 0;
+#endif
     (void)kit_link_send(link, KIT_MSG_HELLO_BYTES);
 }
 
-void kit_reply_counters(kit_link_t *link, uint8_t request, uint32_t packets, uint32_t samples_dropped)
+static uint16_t at_most_u16(size_t value)
 {
-    const kit_link_counters_t *counters = &link->counters;
+    return value > 0xFFFFu ? (uint16_t)0xFFFFu : (uint16_t)value;
+}
+
+void kit_reply_counters(kit_link_t *link, uint8_t request, const kit_app_counters_t *counters)
+{
+    /* Copied first: building this very message must not count in it. */
+    const kit_link_counters_t line = link->counters;
+    const kit_port_rx_queue_t queue = kit_port_rx_queue();
     uint8_t *m = begin(link, KIT_MSG_COUNTERS);
     m[KIT_COUNTERS_REQUEST_AT] = request;
-    kit_put_u32(m + KIT_COUNTERS_RX_FRAMES_AT, counters->rx_frames);
-    kit_put_u32(m + KIT_COUNTERS_RX_BAD_CRC_AT, counters->rx_bad_crc);
-    kit_put_u32(m + KIT_COUNTERS_RX_BAD_LENGTH_AT, counters->rx_bad_length);
-    kit_put_u32(m + KIT_COUNTERS_RX_OVERRUN_AT, counters->rx_overrun + kit_port_rx_overruns());
-    kit_put_u32(m + KIT_COUNTERS_TX_PACKETS_AT, packets);
-    kit_put_u32(m + KIT_COUNTERS_SAMPLES_DROPPED_AT, samples_dropped);
+    kit_put_u32(m + KIT_COUNTERS_RX_FRAMES_AT, line.rx_frames);
+    kit_put_u32(m + KIT_COUNTERS_RX_BAD_CRC_AT, line.rx_bad_crc);
+    kit_put_u32(m + KIT_COUNTERS_RX_BAD_LENGTH_AT, line.rx_bad_length);
+    kit_put_u32(m + KIT_COUNTERS_RX_OVERRUN_AT, line.rx_overrun);
+    kit_put_u32(m + KIT_COUNTERS_TX_PACKETS_AT, counters->tx_packets);
+    kit_put_u32(m + KIT_COUNTERS_SAMPLES_DROPPED_AT, counters->samples_dropped);
+    kit_put_u32(m + KIT_COUNTERS_RX_LOST_AT, kit_port_rx_overruns());
+    kit_put_u16(m + KIT_COUNTERS_RX_QUEUE_MAX_AT, at_most_u16(queue.bytes_max));
+    kit_put_u16(m + KIT_COUNTERS_RX_QUEUE_BYTES_AT, at_most_u16(queue.bytes_room));
+    kit_put_u32(m + KIT_COUNTERS_TX_DROPPED_AT, counters->tx_dropped);
+    kit_put_u16(m + KIT_COUNTERS_TX_QUEUE_MAX_AT, at_most_u16(line.tx_queue_max));
+    kit_put_u16(m + KIT_COUNTERS_TX_QUEUE_BYTES_AT, at_most_u16(link->tx_capacity));
+    kit_put_u32(m + KIT_COUNTERS_REFUSED_AT, counters->refused);
+    kit_put_u32(m + KIT_COUNTERS_PASS_US_MAX_AT, counters->pass_us_max);
     (void)kit_link_send(link, KIT_MSG_COUNTERS_BYTES);
 }
 

@@ -1,9 +1,9 @@
-/* The runner as a board image: files, command line and exit code come from the debugger or emulator through Arm
- * semihosting (Arm "Semihosting for AArch32 and AArch64", operation numbers below). The command line is
- * "name IN OUT"; file names contain no spaces. */
+/* The runner as a board image: files, command line and exit code come from the debugger or emulator through
+ * semihosting (Arm "Semihosting for AArch32 and AArch64", operation numbers below; RISC-V has taken them over). The
+ * command line is "name IN OUT"; file names contain no spaces. */
 #include <stdint.h>
 
-#include "cortexm.h"
+#include "core.h"
 #include "runner.h"
 #include "runner_io.h"
 
@@ -33,14 +33,6 @@ static uint32_t word(const void *address)
     return (uint32_t)(uintptr_t)address;
 }
 
-static uint32_t call(uint32_t operation, const void *argument)
-{
-    register uint32_t r0 __asm("r0") = operation;
-    register uint32_t r1 __asm("r1") = word(argument);
-    __asm volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
-    return r0;
-}
-
 static uint32_t open_file(const char *path, uint32_t mode)
 {
     uint32_t bytes = 0;
@@ -48,7 +40,7 @@ static uint32_t open_file(const char *path, uint32_t mode)
         bytes++;
     }
     const uint32_t block[3] = {word(path), mode, bytes};
-    return call(SYS_OPEN, block);
+    return kit_core_semihosting(SYS_OPEN, block);
 }
 
 bool kit_io_open_input(const char *path)
@@ -66,31 +58,31 @@ bool kit_io_open_output(const char *path)
 size_t kit_io_read(void *data, size_t bytes)
 {
     const uint32_t block[3] = {input, word(data), bytes};
-    const uint32_t missing = call(SYS_READ, block);
+    const uint32_t missing = kit_core_semihosting(SYS_READ, block);
     return missing <= bytes ? bytes - missing : 0;
 }
 
 bool kit_io_write(const void *data, size_t bytes)
 {
     const uint32_t block[3] = {output, word(data), bytes};
-    return call(SYS_WRITE, block) == 0;
+    return kit_core_semihosting(SYS_WRITE, block) == 0;
 }
 
 bool kit_io_close(void)
 {
-    const bool read_ok = call(SYS_CLOSE, &input) == 0;
-    return call(SYS_CLOSE, &output) == 0 && read_ok;
+    const bool read_ok = kit_core_semihosting(SYS_CLOSE, &input) == 0;
+    return kit_core_semihosting(SYS_CLOSE, &output) == 0 && read_ok;
 }
 
 void kit_io_print(const char *text)
 {
-    (void)call(SYS_WRITE0, text);
+    (void)kit_core_semihosting(SYS_WRITE0, text);
 }
 
 void kit_exit(int code)
 {
     const uint32_t block[2] = {STOPPED_APPLICATION_EXIT, (uint32_t)code};
-    (void)call(SYS_EXIT_EXTENDED, block);
+    (void)kit_core_semihosting(SYS_EXIT_EXTENDED, block);
     for (;;) {
     }
 }
@@ -123,7 +115,7 @@ int main(void)
 {
     uint32_t block[2] = {word(command), COMMAND_BYTES};
     char *rest = command;
-    if (call(SYS_GET_CMDLINE, block) != 0) {
+    if (kit_core_semihosting(SYS_GET_CMDLINE, block) != 0) {
         command[0] = '\0';
     }
     (void)next_word(&rest);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from kit.build.pipeline import Context
@@ -12,14 +14,30 @@ from kit.wire.packet import PacketLayout
 def print_ratios(config: Config, console: Console) -> None:
     """The compression ratio by the formula (indices only), and with every byte on the wire counted."""
     layout = PacketLayout.from_config(config)
-    raw = config.signal.frame_samples * config.signal.sample_bits / 8
+    raw = layout.raw_bits / 8
     console.print(
         f"{config.name}: frames of {config.signal.frame_samples} samples "
         f"({config.signal.frame_seconds:g} s at {config.signal.sample_rate_hz} Hz), {raw:g} bytes raw; "
         f"compression {config.compression_ratio:.2f}x (indices, {layout.index_bytes} bytes), "
-        f"{raw / layout.wire_bytes:.2f}x on the wire ({layout.wire_bytes} bytes with side information, header, "
+        f"{layout.wire_ratio:.2f}x on the wire ({layout.wire_bytes_per_frame:.4g} bytes with side information, header, "
         "CRC and framing)",
         highlight=False,
+    )
+    if layout.frames_per_packet > 1:
+        console.print(f"  {multi_frame_text(config)}", highlight=False)
+
+
+def multi_frame_text(config: Config) -> str:
+    """What several frames per packet cost and save: the wait for a packet's last frame, and the bytes per frame."""
+    layout = PacketLayout.from_config(config)
+    single = replace(layout, frames_per_packet=1)
+    saved = single.wire_bytes - layout.wire_bytes_per_frame
+    packet_s = layout.frames_per_packet * config.signal.frame_seconds
+    return (
+        f"{layout.frames_per_packet} frames per packet: a packet every {packet_s:g} s instead of "
+        f"{config.signal.frame_seconds:g} s, so a frame waits up to {packet_s - config.signal.frame_seconds:g} s longer; "
+        f"{saved:.2f} of {single.wire_bytes} bytes saved per frame ({100 * saved / single.wire_bytes:.1f} %), and a lost "
+        f"packet loses {layout.frames_per_packet} frames"
     )
 
 

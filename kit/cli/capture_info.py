@@ -32,22 +32,29 @@ def _lines(info: CaptureInfo) -> list[tuple[str, str]]:
     header, hello = info.header, info.header.hello
     side = "with" if header.layout.side_information else "without"
     lines = [
-        ("file", f"{info.path} ({info.file_bytes:,} bytes)"),
+        ("file", f"{info.path} ({info.file_bytes:,} bytes, format {info.format})"),
         ("started", f"{header.started} on {header.port}, {header.mode}"),
         ("device", f"{hello.target}, engine {hello.engine}, protocol {hello.protocol}"),
         ("build", f"{header.build_hash} ({info.config_name or 'unknown configuration'})"),
         ("decoder", header.label or "unknown"),
         (
             "signal",
-            f"{hello.frame_samples} samples at {hello.sample_rate_mhz / 1000:g} Hz in a packet of "
-            f"{hello.packet_bytes} bytes, {side} side information",
+            f"{header.layout.frames_per_packet * hello.frame_samples} samples at {hello.sample_rate_mhz / 1000:g} Hz "
+            f"in a packet of {hello.packet_bytes} bytes, {side} side information",
         ),
         ("packets", f"{info.packets} ({info.signal_s:.1f} s of signal), {info.lost} lost, {info.duplicates} duplicate"),
         ("duration", f"{info.duration_s:.2f} s"),
         ("ended", info.ended or "no closing note: the capture was killed, or still runs"),
     ]
-    if info.left_out_bytes:
-        lines.append(("damage", f"the last {info.left_out_bytes} bytes are cut off or damaged and left out"))
+    if info.sessions > 1:
+        lines.append(("sessions", f"{info.sessions}, {sum(gap.seconds for gap in info.gaps):.1f} s between them"))
+    for gap in info.gaps:
+        lines.append(("gap", f"{gap.seconds:.2f} s at {gap.time_us / 1e6:.1f} s: {gap.reason}"))
+    if info.damaged_places:
+        middle = info.left_out_bytes - info.torn_bytes
+        lines.append(("damage", f"{middle} bytes in {info.damaged_places} places are damaged and left out"))
+    if info.torn_bytes:
+        lines.append(("damage", f"the last {info.torn_bytes} bytes are cut off or damaged and left out"))
     for note in info.notes:
         rest = ", ".join(f"{key} {value}" for key, value in note.items() if key != "event")
         lines.append(("note", f"{note.get('event', 'unnamed')}: {rest}"))

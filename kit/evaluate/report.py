@@ -113,16 +113,18 @@ def report_document(config: Config, facts: ReportFacts, evaluations: Sequence[Ev
 def compression(config: Config, index_entropy: Sequence[float] = ()) -> dict[str, Any]:
     """Sizes and ratios of a frame: the description's formula (index bits only), and all bytes on the wire."""
     layout = PacketLayout.from_config(config)
+    whole = layout.wire_bytes % layout.frames_per_packet == 0
+    per_frame = layout.wire_bytes // layout.frames_per_packet if whole else layout.wire_bytes_per_frame
     return {
         "raw_bits": layout.raw_bits,
         "payload_bits": layout.payload_bits,
         "side_bytes": layout.side_bytes,
-        "body_bytes": layout.body_bytes,
-        "wire_bytes": layout.wire_bytes,
+        "body_bytes": layout.frame_bytes,
+        "wire_bytes": per_frame,
         "payload_ratio": config.compression_ratio,
-        "body_ratio": layout.raw_bits / (8 * layout.body_bytes),
+        "body_ratio": layout.raw_bits / (8 * layout.frame_bytes),
         "wire_ratio": layout.wire_ratio,
-        "wire_bits_per_second": 8 * layout.wire_bytes / config.signal.frame_seconds,
+        "wire_bits_per_second": 8 * per_frame / config.signal.frame_seconds,
         "index_bits": config.model.index_bits,
         "index_entropy_bits": [round(bits, 3) for bits in index_entropy],
     }

@@ -28,6 +28,14 @@ def packet_fields(config: Config) -> list[list[Any]]:
     return [*(side if config.packet.side_information else []), indices]
 
 
+def _packet_settings(config: Config) -> dict[str, Any]:
+    """Packet settings; a key that came later counts only where it is not at its default, so that hashes stay."""
+    settings = config.packet.model_dump(mode="json")
+    if config.packet.frames_per_packet == 1:
+        del settings["frames_per_packet"]
+    return settings
+
+
 def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> str:
     """Hash of everything that decides the bytes of a packet; the decoder is no part of it.
 
@@ -43,7 +51,7 @@ def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> s
         "numerics": NUMERICS_VERSION,
         "signal": config.signal.model_dump(mode="json"),
         "model": config.model.model_dump(mode="json", exclude=set(_DECODER_KEYS)),
-        "packet": config.packet.model_dump(mode="json"),
+        "packet": _packet_settings(config),
         "packet_fields": packet_fields(config),
         "lsb_per_unit": 128 // config.quantize.input_clip,
         "graph": to_json(encoder.graph),

@@ -136,7 +136,7 @@ def _embedded(config: Config, vectors: Vectors) -> Vectors:
     """The vectors that the firmware carries, checked."""
     count = config.firmware.embedded_frames
     frames, packets, label = vectors.frames, vectors.packets, vectors.source_label
-    body = PacketLayout.from_config(config).body_bytes
+    body = PacketLayout.from_config(config).frame_bytes
     dtype = np.dtype(np.int16 if config.signal.container_bits == 16 else np.int32)
     if frames.dtype != dtype or frames.ndim != 2 or frames.shape[1] != config.signal.frame_samples:
         raise RenderError(

@@ -12,7 +12,8 @@ from kit.errors import RenderError
 from kit.files import sha256_bytes
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Conv, Encoder, folded_bias
-from kit.render.plan import plan_memory, window_bytes
+from kit.render.layouts import Packed, isa_layouts, rows
+from kit.render.plan import Window, plan_memory
 from kit.render.tables import Row, Table, rows_of, table
 from kit.wire.packet import PacketLayout
 from kit.wire.scale import lsb_bits
@@ -38,6 +39,7 @@ class ModelView:
     side_information: int
     mean_bytes: int
     packet_bytes: int
+    frames_per_packet: int
     build_hash_bytes: tuple[str, ...]
 
 
@@ -69,7 +71,8 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         lsb_bits=lsb_bits(config.quantize.input_clip),
         side_information=int(config.packet.side_information),
         mean_bytes=layout.mean_bytes,
-        packet_bytes=layout.body_bytes,
+        packet_bytes=layout.frame_bytes,
+        frames_per_packet=layout.frames_per_packet,
         build_hash_bytes=tuple(f"0x{byte:02x}" for byte in bytes.fromhex(build_hash)),
     )
 
@@ -113,17 +116,25 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsView:
+    """A layer's weights in one layout, and the macro of the instruction set that reads it (empty: all others)."""
+
+    isa: str
+    layout: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
 class LayerView:
     """One layer of the ahead-of-time engine; see kit_aot_layer_t for units and ranges."""
 
     prefix: str
     about: str
-    weights: Table
+    weights: tuple[WeightsView, ...]
     bias: Table
     multiplier: Table
     shift: Table
-    window: int
-    window_end: int
+    window: Window
     in_channels: int
     out_channels: int
     in_columns: int
@@ -145,7 +156,7 @@ class PlanView:
     layers: tuple[LayerView, ...]
     layer_count: int
     output: int
-    output_channels: int
+    output_bytes: int
     activation_bytes: int
     macs: int
 
@@ -162,24 +173,28 @@ def plan_view(encoder: Encoder, prefix: str) -> PlanView:
         _layer(encoder, node, window, f"{prefix}_{node.name}")
         for node, window in zip(graph.nodes, plan.windows, strict=True)
     )
-    channels = graph.output_tensor.channels
-    return PlanView(layers, len(layers), plan.output, channels, plan.activation_bytes, graph.macs)
+    return PlanView(layers, len(layers), plan.output, plan.output_bytes, plan.activation_bytes, graph.macs)
 
 
-def _layer(encoder: Encoder, node: Conv, window: int, prefix: str) -> LayerView:
+def _weights(encoder: Encoder, node: Conv, prefix: str) -> tuple[WeightsView, ...]:
+    """Every layout of a layer's weights, the one for all other instruction sets last."""
+
+    def view(isa: str, packed: Packed) -> WeightsView:
+        about = f"{node.name} weights, layout {packed.layout}, {packed.axes}"
+        return WeightsView(isa, packed.layout, table(f"{prefix}_weights", about, packed.values))
+
+    special = tuple(view(isa, packed) for isa, packed in isa_layouts(encoder, node).items())
+    return (*special, view("", rows(encoder, node)))
+
+
+def _layer(encoder: Encoder, node: Conv, window: Window, prefix: str) -> LayerView:
     graph = encoder.graph
     source, target = graph.tensors[node.input], graph.tensors[node.output]
-    axes = (
-        f"[tap={node.kernel}][channel={target.channels}]"
-        if node.depthwise
-        else f"[out={target.channels}][tap={node.kernel}][in={source.channels}]"
-    )
     out = f"[out={target.channels}]"
-    weights = np.ascontiguousarray(encoder.node_weights(node))
     return LayerView(
         prefix=prefix,
         about=f"{node.name} (Keras layer {node.keras_layer})",
-        weights=table(f"{prefix}_weights", f"{node.name} weights, {axes}", weights),
+        weights=_weights(encoder, node, prefix),
         bias=table(
             f"{prefix}_bias",
             f"{node.name} bias with the input zero point folded in, {out}",
@@ -196,7 +211,6 @@ def _layer(encoder: Encoder, node: Conv, window: int, prefix: str) -> LayerView:
             np.array(node.requant.shift, np.int8),
         ),
         window=window,
-        window_end=window + window_bytes(graph, node),
         in_channels=source.channels,
         out_channels=target.channels,
         in_columns=source.length,

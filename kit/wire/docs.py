@@ -47,14 +47,19 @@ The same tables make `generated/kit_protocol.h` for the device and the codec of 
 5. The stream replays the embedded recording, frame after frame and around again, from a frame boundary: packet i equals
    the known packet i modulo `embedded_frames`.
 6. The host decodes packets only of a build it can name by `build_hash`.
-7. The first two fields of HELLO (`request`, `protocol`) stay where they are in every future version. Host and device
-   refuse each other when `protocol` differs.
+7. The first two fields of HELLO_REQUEST and HELLO (`request`, `protocol`) stay where they are in every future version.
+   Host and device refuse each other when `protocol` differs, whatever the length of the rest.
+8. Credits: the host never has more than HELLO.`credits` ENCODE_FRAME messages unanswered, nor any other request beside
+   them, so that whatever it sends has its place on the device. Frames are answered in the order in which they came.
 """
 
 _BODY = """\
 ## Packet body
 
-`firmware/NUMERICS.md` section 5 is the contract; lengths are announced in HELLO.
+A packet's body is the bodies of `frames_per_packet` frames (`packet.frames_per_packet` of the configuration, 1 unless
+set), oldest first: frame j of packet i is frame i * frames_per_packet + j of the stream. `time_ms` is that of the last
+frame; frame j ended (frames_per_packet - 1 - j) * T / rate before. ENCODED carries one frame's body. A frame's body is
+the contract of `firmware/NUMERICS.md` section 5; lengths are announced in HELLO.
 
 | part | type | when | meaning |
 |---|---|---|---|
@@ -63,8 +68,9 @@ _BODY = """\
 | indices | ceil(P * M * B / 8) bytes | always | position-major, then level; B bits each, lowest bit first; rest 0 |
 
 Example, {samples} samples of {bits} bits, {positions} positions, {levels} levels of {index_bits}-bit indices: body
-{body} bytes, of which {side} are side information; {wire} bytes on the line per PACKET. Compression is {payload:.2f}
-by payload (index bits alone) and {line:.2f} on the wire (everything sent).
+{body} bytes, of which {side} are side information; {wire} bytes on the line per PACKET, of which {overhead} are
+neither: type, seq, time, CRC, COBS, delimiter. Compression is {payload:.2f} by payload (index bits alone) and
+{line:.2f} on the wire (everything sent).
 """
 
 
@@ -76,6 +82,7 @@ The device replays its embedded recording, frame after frame and from its start,
 - STREAM_START during a stream starts over at seq 0. SELF_TEST and ENCODE_FRAME are refused with ERR_STATE while the
   device is busy with a stream, a self-test or a frame.
 - A line that is too slow loses whole packets, never parts: their seq is skipped, and STREAM_STATE.dropped counts them.
+  A packet of several frames of which one could not be encoded is left out as a whole, too.
 - A processor that is too slow for real time makes the recording pause: COUNTERS.samples_dropped counts the sample
   periods lost, and the frames stay those of the recording.
 - A HELLO_REQUEST of another protocol version is answered by ERROR with status ERR_PROTOCOL and the device's version as
@@ -142,6 +149,7 @@ def render_protocol_document(statuses: Sequence[Status] | None = None) -> str:
         body=layout.body_bytes,
         side=layout.side_bytes,
         wire=layout.wire_bytes,
+        overhead=layout.wire_bytes - layout.body_bytes,
         payload=layout.payload_ratio,
         line=layout.wire_ratio,
     )

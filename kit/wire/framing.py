@@ -48,6 +48,8 @@ class Deframer:
     def __init__(self, message_bytes_max: int = MESSAGE_BYTES_MAX, sizes: TailSizes | None = None) -> None:
         """An empty receiver; the arguments are those of :meth:`expect`."""
         self.counters = LinkCounters()
+        self.other_protocol: int | None = None
+        """Version of the last HELLO that was thrown away because its version lays it out in another way."""
         self._buffer = bytearray()
         self._skipping = False
         self.expect(message_bytes_max, sizes or TailSizes())
@@ -97,6 +99,8 @@ class Deframer:
         except WireError as error:
             name = f"bad_{error.reason}"
             setattr(self.counters, name, getattr(self.counters, name) + 1)
+            if error.other_protocol is not None:
+                self.other_protocol = error.other_protocol
             return None
         self.counters.frames += 1
         return decoded

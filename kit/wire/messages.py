@@ -9,7 +9,7 @@ from typing import Literal
 
 from kit.errors import LinkError
 from kit.wire.packet import PacketLayout
-from kit.wire.registry import BY_CODE, BY_NAME, CRC16_BYTES, Field, Message
+from kit.wire.registry import BY_CODE, BY_NAME, CRC16_BYTES, PROTOCOL_VERSION, Field, Message
 
 Value = int | str | bytes
 Reason = Literal["crc", "length", "type", "value"]
@@ -18,8 +18,10 @@ Reason = Literal["crc", "length", "type", "value"]
 class WireError(LinkError):
     """Bytes that are no valid message; ``reason`` says which check failed."""
 
-    def __init__(self, reason: Reason, what: str) -> None:
+    def __init__(self, reason: Reason, what: str, other_protocol: int | None = None) -> None:
         self.reason: Reason = reason
+        self.other_protocol = other_protocol
+        """Version of a HELLO that is laid out in another way than ours."""
         super().__init__(what)
 
 
@@ -28,6 +30,7 @@ class TailSizes:
     """Exact tail lengths of a build in bytes; None where they are not known yet (before the hello)."""
 
     samples: int | None = None
+    frame: int | None = None
     body: int | None = None
 
 
@@ -130,15 +133,22 @@ def _decode_field(message: Message, field: Field, raw: bytes) -> Value:
     return value
 
 
-def _check_length(message: Message, length: int, sizes: TailSizes) -> None:
+def _other_protocol(message: Message, content: bytes) -> int | None:
+    """The version in a HELLO, which stands in the same place in every version, when it is not ours."""
+    if message.name != "HELLO" or len(content) < 3 or content[2] == PROTOCOL_VERSION:
+        return None
+    return content[2]
+
+
+def _check_length(message: Message, length: int, sizes: TailSizes, other_protocol: int | None) -> None:
     least = message.fixed_bytes + message.crc_bytes
     if message.tail is None:
         exact: int | None = 0
     else:
-        exact = sizes.samples if message.tail.kind == "samples" else sizes.body
+        exact = {"samples": sizes.samples, "frame": sizes.frame, "body": sizes.body}[message.tail.kind]
     if length < least or (exact is not None and length != least + exact):
         want = f"{least + exact}" if exact is not None else f"at least {least}"
-        raise WireError("length", f"{message.name} has {length} bytes, want {want}")
+        raise WireError("length", f"{message.name} has {length} bytes, want {want}", other_protocol)
 
 
 def decode(data: bytes, sizes: TailSizes | None = None) -> Decoded:
@@ -159,7 +169,7 @@ def decode(data: bytes, sizes: TailSizes | None = None) -> Decoded:
     content = data[: -message.crc_bytes]
     if not content or _check(message, content) != data[-message.crc_bytes :]:
         raise WireError("crc", f"{message.name}: check value does not match")
-    _check_length(message, len(data), sizes or TailSizes())
+    _check_length(message, len(data), sizes or TailSizes(), _other_protocol(message, content))
     values: dict[str, Value] = {}
     at = 1
     for field in message.fields:
@@ -190,6 +200,15 @@ class Hello:
     embedded_frames: int
     state_bytes: int
     arena_used_bytes: int
+    frames_per_packet: int = 1
+    frame_bytes: int = 0
+    """As ``packet_bytes`` when 0: what protocol 1, which had neither field, means."""
+    credits: int = 1
+    probes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frame_bytes == 0:
+            object.__setattr__(self, "frame_bytes", self.packet_bytes // self.frames_per_packet)
 
     @classmethod
     def from_message(cls, decoded: Decoded) -> Hello:
@@ -201,10 +220,16 @@ class Hello:
         values = {field.name: decoded.values[field.name] for field in fields(cls)}
         values["build_hash"] = decoded.data("build_hash").hex()
         values["side_information"] = bool(values["side_information"])
+        values["probes"] = bool(values["probes"])
         hello = cls(**values)  # type: ignore[arg-type]
-        if hello.layout.body_bytes != hello.packet_bytes:
-            want, got = hello.layout.body_bytes, hello.packet_bytes
-            raise WireError("value", f"HELLO announces packets of {got} bytes, its own layout makes {want}")
+        want = (hello.layout.body_bytes, hello.layout.frame_bytes)
+        got = (hello.packet_bytes, hello.frame_bytes)
+        if want != got:
+            raise WireError(
+                "value",
+                f"HELLO announces packets of {got[0]} bytes and frames of {got[1]}, its own layout makes {want[0]} "
+                f"and {want[1]}",
+            )
         return hello
 
     def to_message(self, request: int) -> bytes:
@@ -212,6 +237,7 @@ class Hello:
         values: dict[str, Value] = {field.name: getattr(self, field.name) for field in fields(self)}
         values["build_hash"] = bytes.fromhex(self.build_hash)
         values["side_information"] = int(self.side_information)
+        values["probes"] = int(self.probes)
         return encode("HELLO", request=request, **values)
 
     @property
@@ -224,14 +250,20 @@ class Hello:
             num_levels=self.num_levels,
             index_bits=self.index_bits,
             side_information=self.side_information,
+            frames_per_packet=self.frames_per_packet,
         )
 
     @property
     def sizes(self) -> TailSizes:
         """Exact tail lengths of this device's messages."""
-        return TailSizes(samples=self.frame_samples * self.layout.sample_bytes, body=self.packet_bytes)
+        return TailSizes(self.frame_samples * self.layout.sample_bytes, self.frame_bytes, self.packet_bytes)
 
     @property
     def frame_seconds(self) -> float:
         """Duration of a frame in seconds."""
         return self.frame_samples * 1000.0 / self.sample_rate_mhz
+
+    @property
+    def packet_seconds(self) -> float:
+        """Duration of the frames of a packet in seconds."""
+        return self.frames_per_packet * self.frame_seconds

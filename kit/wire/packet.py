@@ -1,4 +1,8 @@
-"""The packet body (firmware/NUMERICS.md section 5): mean and scale code if configured, then the packed indices."""
+"""Bodies of frames and packets (firmware/NUMERICS.md section 5).
+
+A frame's body is mean and scale code, if configured, and then the packed indices; a packet's body is the bodies of
+``frames_per_packet`` frames, oldest first. Everything here that says ``frame`` or nothing is about one frame's body.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from kit.wire.bits import pack_indices, packed_bytes, unpack_indices
 from kit.wire.registry import BY_NAME, COBS_BLOCK
 
 DELIMITER_BYTES = 1
+FRAMES_PER_PACKET_MAX = 16
 
 
 def cobs_bytes_max(count: int) -> int:
@@ -53,6 +58,7 @@ class PacketLayout:
     num_levels: int
     index_bits: int
     side_information: bool
+    frames_per_packet: int = 1
 
     def __post_init__(self) -> None:
         bounds = {
@@ -61,6 +67,7 @@ class PacketLayout:
             "latent_positions": (1, 0xFFFF),
             "num_levels": (1, 0xFF),
             "index_bits": (1, 10),
+            "frames_per_packet": (1, FRAMES_PER_PACKET_MAX),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -81,6 +88,7 @@ class PacketLayout:
             num_levels=config.model.num_levels,
             index_bits=config.model.index_bits,
             side_information=config.packet.side_information,
+            frames_per_packet=config.packet.frames_per_packet,
         )
 
     @classmethod
@@ -127,9 +135,14 @@ class PacketLayout:
         return packed_bytes(self.index_count, self.index_bits)
 
     @property
-    def body_bytes(self) -> int:
-        """Bytes of a whole body."""
+    def frame_bytes(self) -> int:
+        """Bytes of one frame's body."""
         return self.side_bytes + self.index_bytes
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of a packet's body: all its frames."""
+        return self.frames_per_packet * self.frame_bytes
 
     @property
     def payload_bits(self) -> int:
@@ -152,12 +165,17 @@ class PacketLayout:
         return self.raw_bits / self.payload_bits
 
     @property
+    def wire_bytes_per_frame(self) -> float:
+        """Share of a frame in :attr:`wire_bytes`."""
+        return self.wire_bytes / self.frames_per_packet
+
+    @property
     def wire_ratio(self) -> float:
         """Compression by everything that is sent."""
-        return self.raw_bits / (8 * self.wire_bytes)
+        return self.raw_bits / (8 * self.wire_bytes_per_frame)
 
     def pack(self, indices: NDArray[np.uint16], mean: int = 0, scale_code: int = 0) -> bytes:
-        """One body.
+        """One frame's body.
 
         Args:
             indices: uint16[P, M], each below 2**index_bits.
@@ -173,7 +191,7 @@ class PacketLayout:
     def pack_batch(
         self, indices: NDArray[np.uint16], mean: NDArray[Any] | None = None, scale_code: NDArray[Any] | None = None
     ) -> NDArray[np.uint8]:
-        """Bodies of n frames: indices uint16[n, P, M], mean integer[n], scale_code integer[n] -> uint8[n, body_bytes].
+        """Bodies of n frames: indices uint16[n, P, M], mean and scale_code integer[n] -> uint8[n, frame_bytes].
 
         Raises:
             ShapeError: wrong shape, or a value that does not fit.
@@ -203,23 +221,41 @@ class PacketLayout:
         return array.astype(np.int64)
 
     def unpack(self, body: bytes) -> Packets:
-        """One body, as a batch of one.
+        """One frame's body, as a batch of one.
 
         Raises:
             ShapeError: wrong length, or padding bits that are not 0.
         """
         return self.unpack_batch(np.frombuffer(body, np.uint8)[None])
 
+    def frames(self, body: bytes) -> NDArray[np.uint8]:
+        """The frame bodies in a packet's body: uint8[frames_per_packet, frame_bytes], oldest first.
+
+        Raises:
+            ShapeError: wrong length.
+        """
+        if len(body) != self.body_bytes:
+            raise ShapeError(f"packet body has {len(body)} bytes, want {self.body_bytes}")
+        return np.frombuffer(body, np.uint8).reshape(self.frames_per_packet, self.frame_bytes)
+
+    def unpack_packet(self, body: bytes) -> Packets:
+        """The frames of one packet's body, as a batch of ``frames_per_packet``.
+
+        Raises:
+            ShapeError: wrong length, or padding bits that are not 0.
+        """
+        return self.unpack_batch(self.frames(body))
+
     def unpack_batch(self, bodies: NDArray[np.uint8]) -> Packets:
-        """Inverse of :meth:`pack_batch`: uint8[n, body_bytes] -> :class:`Packets`.
+        """Inverse of :meth:`pack_batch`: uint8[n, frame_bytes] -> :class:`Packets`.
 
         Raises:
             ShapeError: wrong shape, or padding bits that are not 0.
         """
         data = np.asarray(bodies)
-        if data.ndim != 2 or data.dtype != np.uint8 or data.shape[1] != self.body_bytes:
+        if data.ndim != 2 or data.dtype != np.uint8 or data.shape[1] != self.frame_bytes:
             got = data.shape[-1] if data.ndim else 0
-            raise ShapeError(f"packet body has {got} bytes, want {self.body_bytes}")
+            raise ShapeError(f"frame body has {got} bytes, want {self.frame_bytes}")
         flat = unpack_indices(np.ascontiguousarray(data[:, self.side_bytes :]), self.index_count, self.index_bits)
         indices = flat.reshape(len(data), self.latent_positions, self.num_levels)
         if not self.side_information:

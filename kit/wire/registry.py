@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a byte changes its meaning; host and device refuse each other when it differs."""
 
 CRC16_BYTES, CRC32_BYTES = 2, 4
@@ -19,7 +19,7 @@ COBS_BLOCK = 254
 """Data bytes that one COBS code byte can announce."""
 
 Kind = Literal["u8", "u16", "u32", "i8", "bytes", "text"]
-TailKind = Literal["samples", "body"]
+TailKind = Literal["samples", "frame", "body"]
 Direction = Literal["host", "device"]
 
 _INTEGER: dict[str, tuple[int, int, int]] = {
@@ -70,7 +70,7 @@ class Tail:
     @property
     def type_text(self) -> str:
         """Type as the documents write it."""
-        return "i16[T] or i32[T]" if self.kind == "samples" else "u8[packet_bytes]"
+        return {"samples": "i16[T] or i32[T]", "frame": "u8[frame_bytes]", "body": "u8[packet_bytes]"}[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +160,23 @@ MESSAGES: tuple[Message, ...] = (
             Field("embedding_dim", "u8", "D, channels of a latent", low=1),
             Field("num_levels", "u8", "M, RVQ levels", low=1),
             Field("index_bits", "u8", "B, bits of an index", "bits", low=1, high=10),
-            Field("packet_bytes", "u16", "length of a packet body", "bytes", low=1),
+            Field("packet_bytes", "u16", "length of a packet body: frames_per_packet * frame_bytes", "bytes", low=1),
             Field("embedded_frames", "u16", "frames of the embedded recording", "frames"),
             Field("state_bytes", "u32", "RAM of one codec instance", "bytes"),
             Field("arena_used_bytes", "u32", "scratch memory the engine uses; 0 when it needs none", "bytes"),
+            Field("frames_per_packet", "u8", "frames in a packet", "frames", low=1, high=16),
+            Field("frame_bytes", "u16", "length of one frame's body", "bytes", low=1),
+            Field("credits", "u8", "ENCODE_FRAME messages that may be unanswered at a time", "messages", low=1),
+            Field("probes", "u8", "1: the firmware measures its stages, see PROFILE_REQUEST", high=1),
         ),
     ),
     Message(
-        "PACKET", 0x82, "device", "One encoded frame of the stream.",
+        "PACKET", 0x82, "device", "The next frames_per_packet frames of the stream.",
         (
             Field("seq", "u16", "counts packets from 0 at STREAM_START, modulo 65536"),
-            Field("time_ms", "u16", "arrival of the frame's last sample, modulo 65536", "ms"),
+            Field("time_ms", "u16", "arrival of the last frame's last sample, modulo 65536", "ms"),
         ),
-        Tail("body", "body", "side information and packed indices, see Packet body"),
+        Tail("body", "body", "frames_per_packet frame bodies, oldest first, see Packet body"),
     ),
     Message(
         "ENCODED", 0x83, "device", "Answer to ENCODE_FRAME.",
@@ -180,7 +184,7 @@ MESSAGES: tuple[Message, ...] = (
             Field("frame", "u16", "number given by ENCODE_FRAME"),
             Field("time_us", "u32", "time spent encoding", "us"),
         ),
-        Tail("body", "body", "side information and packed indices, see Packet body"),
+        Tail("body", "frame", "the frame's body: side information and packed indices, see Packet body"),
     ),
     Message(
         "SELF_TEST_RESULT", 0x84, "device", "Answer to SELF_TEST.",
@@ -198,7 +202,7 @@ MESSAGES: tuple[Message, ...] = (
             _REQUEST,
             Field("state", "u8", "0 stopped, 1 running, 2 finished", high=2),
             Field("packets", "u32", "packets sent since STREAM_START", "packets"),
-            Field("dropped", "u32", "frames lost since STREAM_START because the link was too slow", "frames"),
+            Field("dropped", "u32", "packets left out since STREAM_START, mostly for a slow link", "packets"),
         ),
     ),
     Message(
@@ -208,9 +212,17 @@ MESSAGES: tuple[Message, ...] = (
             Field("rx_frames", "u32", "messages received whole", "messages"),
             Field("rx_bad_crc", "u32", "messages thrown away for their CRC", "messages"),
             Field("rx_bad_length", "u32", "messages thrown away for their length or coding", "messages"),
-            Field("rx_overrun", "u32", "messages that outgrew the buffer, and bytes that the receiver lost", "events"),
+            Field("rx_overrun", "u32", "messages that outgrew the buffer", "messages"),
             Field("tx_packets", "u32", "packets sent", "packets"),
-            Field("samples_dropped", "u32", "samples the codec could not take", "samples"),
+            Field("samples_dropped", "u32", "samples lost before they were encoded", "samples"),
+            Field("rx_lost", "u32", "times that the receiver lost bytes, for nobody had fetched the ones before", "events"),
+            Field("rx_queue_max", "u16", "most received bytes that ever waited to be fetched", "bytes"),
+            Field("rx_queue_bytes", "u16", "room for them; 0 when the port does not say", "bytes"),
+            Field("tx_dropped", "u32", "packets left out because the transmit queue was full", "packets"),
+            Field("tx_queue_max", "u16", "most bytes that ever waited in the transmit queue", "bytes"),
+            Field("tx_queue_bytes", "u16", "room for them", "bytes"),
+            Field("refused", "u32", "messages answered by ERROR", "messages"),
+            Field("pass_us_max", "u32", "longest time between two turns of the main loop", "us"),
         ),
     ),
     Message(
@@ -265,6 +277,7 @@ def protocol_view() -> dict[str, Any]:
         "cobs_block": COBS_BLOCK,
         "host_messages": views["host"],
         "device_messages": views["device"],
+        "long_codes": [view["code"] for view in (*views["host"], *views["device"]) if view["long"]],
         "host_fixed_bytes_max": max(view["fixed_bytes"] for view in views["host"]),
         "device_fixed_bytes_max": max(view["fixed_bytes"] for view in views["device"]),
         "stream_modes": [{"macro": name.upper(), "value": value} for name, value in STREAM_MODES.items()],

@@ -38,6 +38,12 @@ uint32_t kit_port_rx_overruns(void)
     return fake_port.overruns;
 }
 
+kit_port_rx_queue_t kit_port_rx_queue(void)
+{
+    const kit_port_rx_queue_t queue = {70000u, FAKE_LINE_BYTES};
+    return queue;
+}
+
 uint32_t kit_port_time_us(void)
 {
     return fake_port.time_us;

@@ -87,7 +87,7 @@ def test_memory_of_the_described_model(seed_model: Rendered, tmp_path: Path) -> 
     bytes_of = {line.split()[3]: int(line.split()[1], 16) for line in sizes.splitlines()}
     # There is no recursion, so that all frames together are more than any chain of calls.
     frames = [int(line.split("\t")[1]) for path in tmp_path.glob("*.su") for line in path.read_text().splitlines()]
-    assert bytes_of["engine_bytes"] <= 700
+    assert bytes_of["engine_bytes"] <= 860
     assert bytes_of["engine_bytes"] + bytes_of["codec_bytes"] + sum(frames) <= 2048
 
 

@@ -1,22 +1,27 @@
-"""Every variant of the dot products gives the reference's packets on the core that selects it, in the emulator."""
+"""Every variant of the kernels gives the reference's packets on the core that selects it, in the emulator, also with
+several instances of several models side by side."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.c_support import AOT, C_TESTS, CODEC_SOURCES, RUNTIME, WARNINGS, render_random
+from kit.host.boards import BOARDS
+from tests.c_support import AOT, C_TESTS, CODEC_SOURCES, PORTS, RUNTIME, WARNINGS, render_random
 from tests.models import tiny_config
-from tests.support import need, seed
+from tests.support import need_target, seed
 
-CORES = {
-    "portable6m": ("mps2-an385", ["-mcpu=cortex-m0"]),
-    "portable7m": ("mps2-an385", ["-mcpu=cortex-m3"]),
-    "dsp": ("mps2-an386", ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]),
-    "helium": ("mps3-an547", ["-mcpu=cortex-m55", "-mfloat-abi=hard"]),
+CORES: dict[str, tuple[str, tuple[str, ...]]] = {
+    # variant: board, flags in place of the board's own
+    "portable6m": ("mps2-an385", ("-mthumb", "-mcpu=cortex-m0", "-mfloat-abi=soft")),
+    "portable7m": ("mps2-an385", ()),
+    "dsp": ("mps2-an386", ()),
+    "helium": ("mps3-an547", ()),
+    "riscv": ("riscv-virt", ()),
 }
 BUILDS: dict[str, dict[str, Any]] = {
     # Lengths that leave every remainder behind whole vectors of 4, 8 and 16.
@@ -29,21 +34,42 @@ BUILDS: dict[str, dict[str, Any]] = {
 }
 
 
+def run_bare(core: str, main: str, rendered: Sequence[Path], folder: Path) -> int:
+    """Compile a test program of tests/c with the start-up of a board's port, run it in QEMU; its exit code."""
+    board = BOARDS[CORES[core][0]]
+    need_target(board.name)
+    flags = CORES[core][1] or board.cpu_flags
+    image, common = folder / "image.elf", PORTS / "common"
+    command = [board.compiler, *flags, *board.specs, "-O2", "-std=c99", *WARNINGS, "-ffunction-sections"]
+    command += ["-nostartfiles", "-Wl,--gc-sections", "-T", str(common / f"{board.family}.ld")]
+    command += ["-L", str(PORTS / board.name)]
+    command += [f"-I{path}" for path in (RUNTIME, AOT, common, PORTS / board.name, *rendered)]
+    generated = [path for each in rendered for path in sorted(each.glob("*.c"))]
+    sources = [*CODEC_SOURCES, *generated, common / f"{board.family}_start.c", C_TESTS / "bare_end.c", C_TESTS / main]
+    done = subprocess.run([*command, *map(str, sources), "-o", str(image)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    command = [*board.emulate(image), "-serial", "null", "-semihosting-config", "enable=on,target=native"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).returncode
+
+
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("core", CORES)
 def test_core(core: str, build: str, tmp_path: Path) -> None:
-    compiler, emulator = need("arm-none-eabi-gcc"), need("qemu-system-arm")
-    machine, flags = CORES[core]
     config = tiny_config(**{**BUILDS[build], "firmware": {"embedded_frames": 14}})
     rendered = render_random(config, tmp_path / "generated", seed() + len(build), frames=14)
-    image = tmp_path / "image.elf"
-    command = [compiler, *flags, "-mthumb", "-O2", "-std=c99", *WARNINGS, "-ffunction-sections", "-nostartfiles"]
-    command += ["-Wl,--gc-sections", "-T", str(C_TESTS / "bare.ld"), "--specs=nano.specs", "--specs=nosys.specs"]
-    command += [f"-I{folder}" for folder in (RUNTIME, AOT, rendered.folder)]
-    sources = [*CODEC_SOURCES, *sorted(rendered.folder.glob("*.c")), C_TESTS / "bare_main.c"]
-    done = subprocess.run([*command, *map(str, sources), "-o", str(image)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    command = [emulator, "-M", machine, "-kernel", str(image), "-nographic", "-monitor", "none", "-serial", "null"]
-    command += ["-semihosting-config", "enable=on,target=native"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{done.returncode} of {config.firmware.embedded_frames} packets differ"
+    code = run_bare(core, "bare_main.c", [rendered.folder], tmp_path)
+    assert code == 0, f"{code} of {config.firmware.embedded_frames} packets differ"
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_two_instances_of_two_models(core: str, tmp_path: Path) -> None:
+    ppg = tiny_config(firmware={"symbol_prefix": "ppg", "embedded_frames": 6})
+    ecg = tiny_config(
+        signal={"frame_samples": 40}, model={"num_stages": 3, "embedding_dim": 5}, quantize={"codebook_bits": 16},
+        firmware={"symbol_prefix": "ecg", "embedded_frames": 5},
+    )  # fmt: skip
+    folders = [
+        render_random(config, tmp_path / config.firmware.symbol_prefix, seed() + number, frames=6).folder
+        for number, config in enumerate((ppg, ecg))
+    ]
+    assert run_bare(core, "bare_two_main.c", folders, tmp_path) == 0

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kit_aot_kernels.h"
+#include "kit_aot_requantize.h"
 #include "kit_normalise.h"
 #include "kit_pack.h"
 #include "kit_rvq.h"

@@ -17,12 +17,13 @@ from kit.evaluate.path import evaluate_path
 from kit.files import asset, read_json, read_npz, sha256_file
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.store import load
+from kit.host.boards import emulated_boards
 from kit.host.emulator import start
 from kit.host.firmware import Firmware
 from kit.reference.device_path import DevicePath
 from kit.server.bundle import Bundle
 from kit.wire.packet import PacketLayout
-from tests.support import data_root, need
+from tests.support import data_root, need, need_target
 
 NAME = "08x_ds8_l2"
 BLOCKED = """
@@ -111,10 +112,9 @@ def test_every_entry_is_whole_and_listed() -> None:
         assert entry.name in done.stdout
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "mps2-an500", "mps3-an547", "microbit"])
+@pytest.mark.parametrize("board", emulated_boards())
 def test_captured_and_decoded_from_a_board_as_python_does(folder: Path, board: str) -> None:
-    need("arm-none-eabi-gcc")
-    need("qemu-system-arm")
+    need_target(board)
     run = folder / "run"
     count, decoded = 200, folder / f"{board}.npz"
     with start(Firmware(run / "firmware"), board) as emulator:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from kit.host.boards import BOARDS
+from kit.host.emulator import start as start_emulator
 from kit.host.firmware import Firmware
-from kit.host.footprint import EXCEPTION_FRAME_BYTES, EXCEPTION_FRAME_FPU_BYTES, has_fpu, measure
+from kit.host.footprint import EXCEPTION_FRAME_BYTES, EXCEPTION_FRAME_FPU_BYTES, exception_frame, measure
+from kit.host.link import Link
 from tests.firmware_folder import make_firmware
-from tests.support import ROOT, need
+from tests.support import ROOT, need, need_target
 
 
 def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -73,7 +76,8 @@ def test_what_is_missing_is_named_in_one_line(firmware: Firmware, tmp_path: Path
         (tools / name).symlink_to(need(name))
     cases = (
         (["BOARD=mps2-an386", "app"], "arm-none-eabi-gcc not found; run: apt install gcc-arm-none-eabi"),
-        (["qemu-test", "KIT=true"], "qemu-system-arm not found; run: apt install qemu-system-arm"),
+        (["BOARD=riscv-virt", "app"], "riscv64-unknown-elf-gcc not found; run: apt install gcc-riscv64-unknown-elf"),
+        (["qemu-test", "KIT=true"], "no emulated board can be compiled for and run here"),
         (["host-test"], "kit not found in ../.venv/bin or on PATH"),
         (["ENGINE=tflm", "app"], "ENGINE=tflm needs TFLM_ROOT; this kit version renders aot only"),
         (["BOARD=toaster", "app"], f"no board toaster; boards: {' '.join(sorted([*BOARDS, 'native']))}"),
@@ -82,6 +86,7 @@ def test_what_is_missing_is_named_in_one_line(firmware: Firmware, tmp_path: Path
         done = run(["make", *arguments], folder, PATH=str(tools))
         assert done.returncode != 0
         assert complaint in done.stderr, done.stderr
+        assert done.stdout.count("skipped  ") == (len(BOARDS) if "qemu-test" in arguments else 0)
         assert len([line for line in done.stderr.splitlines() if not line.startswith("make: ")]) <= 1
     shutil.copytree(folder, tmp_path / "bare", ignore=shutil.ignore_patterns("generated", "build"))
     done = run(["make", "app"], tmp_path / "bare")
@@ -99,12 +104,12 @@ RECOMMENDED = {
 @pytest.fixture(scope="module")
 def recommended(tmp_path_factory: pytest.TempPathFactory) -> Firmware:
     need("make")
-    need("arm-none-eabi-gcc")
     return make_firmware(tmp_path_factory.mktemp("size"), **RECOMMENDED)
 
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_footprint(recommended: Firmware, board: str) -> None:
+    need_target(board)
     footprint = measure(recommended.folder, board)
     assert footprint.encoder_ram <= 2048
     assert footprint.codec_ram <= 3072
@@ -117,49 +122,76 @@ def test_footprint(recommended: Firmware, board: str) -> None:
     assert footprint.ram_total + footprint.stack <= 8192
 
 
-DOT_PRODUCTS = {"cortex-m4": {"smlad"}, "cortex-m7": {"smlad"}, "cortex-m55": {"vmlava"}}
-"""Instructions that multiply in the inner loops of encoder and search, by core; the others have only the portable C."""
+DOT_PRODUCTS = {"mps2-an386": {"smlad"}, "mps2-an500": {"smlad"}, "mps3-an547": {"vmlava"}}
+"""Instructions that multiply in the inner loops of encoder and search; the other boards have only the portable C."""
 
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_each_core_multiplies_with_the_best_it_has(recommended: Firmware, board: str) -> None:
-    (core,) = [flag.removeprefix("-mcpu=") for flag in BOARDS[board].cpu_flags if flag.startswith("-mcpu=")]
+    need_target(board)
     image = recommended.build("app", board)
     # Named, because objdump does not know Helium from the image alone.
-    architecture = ["-m", "armv8.1-m.main"] if core == "cortex-m55" else []
-    code = run(["arm-none-eabi-objdump", "-d", *architecture, str(image)], recommended.folder).stdout
+    architecture = ["-m", "armv8.1-m.main"] if board == "mps3-an547" else []
+    code = run([BOARDS[board].compiler.replace("gcc", "objdump"), "-d", *architecture, str(image)], recommended.folder).stdout
     for function in ("kit_aot_conv", "kit_rvq_level"):
         body = code.partition(f"<{function}>:\n")[2].partition("\n\n")[0]
         found = {name for name in ("smlad", "vmlava") if name in body}
-        assert body and found == DOT_PRODUCTS.get(core, set())
+        assert body and found == DOT_PRODUCTS.get(board, set())
 
 
 def test_interrupts_on_a_core_with_fpu_take_the_larger_frame() -> None:
     assert EXCEPTION_FRAME_FPU_BYTES > EXCEPTION_FRAME_BYTES
-    assert {name for name, board in BOARDS.items() if not has_fpu(board.cpu_flags)} == {"microbit", "mps2-an385"}
-    assert has_fpu(BOARDS["mps3-an547"].cpu_flags), "its FPU comes with the core, without -mfpu"
+    entry = {name: exception_frame(board) for name, board in BOARDS.items()}
+    small = {name for name, size in entry.items() if size == EXCEPTION_FRAME_BYTES}
+    assert small == {"microbit", "mps2-an385"}
+    assert entry["mps3-an547"] == EXCEPTION_FRAME_FPU_BYTES, "its FPU comes with the core, without -mfpu"
+    assert entry["riscv-virt"] == 0, "its handler stores the registers, which the compiler counts"
 
 
-def test_a_fault_in_the_runner_ends_with_its_own_code(recommended: Firmware, tmp_path: Path) -> None:
-    need("qemu-system-arm")
+UNDEFINED = {"cortexm": "udf #0", "riscv": "unimp"}
+"""An instruction that no core of a family has."""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_fault_in_the_runner_ends_with_its_own_code(recommended: Firmware, board: str, tmp_path: Path) -> None:
+    need_target(board)
     folder = tmp_path / "firmware"
     shutil.copytree(recommended.folder, folder, ignore=shutil.ignore_patterns("build"))
     source = folder / "runner" / "runner.c"
     start = "if (KIT_INIT(&storage) != KIT_OK) {"
     assert start in source.read_text()
-    source.write_text(source.read_text().replace(start, f'__asm volatile("udf #0");\n    {start}'))
-    for board in BOARDS:
-        image = Firmware(folder).build("runner", board)
-        command = ["qemu-system-arm", "-M", str(BOARDS[board].qemu_machine), "-kernel", str(image), "-display", "none"]
-        command += ["-monitor", "none", "-serial", "null", "-semihosting-config"]
-        done = run([*command, "enable=on,target=native,arg=runner,arg=in,arg=out"], tmp_path)
-        assert done.returncode == 99 and "fault: the core took an exception" in done.stdout + done.stderr
+    source.write_text(source.read_text().replace(start, f'__asm volatile("{UNDEFINED[BOARDS[board].family]}");\n    {start}'))
+    image = Firmware(folder).build("runner", board)
+    command = [*BOARDS[board].emulate(image), "-serial", "null", "-semihosting-config"]
+    done = run([*command, "enable=on,target=native,arg=runner,arg=in,arg=out"], tmp_path)
+    assert done.returncode == 99 and "fault: the core took an exception" in done.stdout + done.stderr
 
 
-def test_app_image_has_no_semihosting(recommended: Firmware) -> None:
-    image = recommended.build("app", "microbit")
-    code = run(["arm-none-eabi-objdump", "-d", str(image)], recommended.folder).stdout
-    assert "kit_app_poll" in code and "bkpt" not in code
+@pytest.mark.parametrize("board", ["microbit", "riscv-virt"])
+def test_app_image_has_no_semihosting(recommended: Firmware, board: str) -> None:
+    need_target(board)
+    image = recommended.build("app", board)
+    code = run([BOARDS[board].compiler.replace("gcc", "objdump"), "-d", str(image)], recommended.folder).stdout
+    assert "kit_app_poll" in code and "bkpt" not in code and "ebreak" not in code
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "riscv-virt"])
+def test_a_fault_in_the_application_starts_it_again(firmware: Firmware, board: str, tmp_path: Path) -> None:
+    need_target(board)
+    folder = tmp_path / "firmware"
+    shutil.copytree(firmware.folder, folder, ignore=shutil.ignore_patterns("build"))
+    source = folder / "runtime" / "kit_app.c"
+    text = source.read_text()
+    start = "bool kit_app_poll(kit_app_t *app)\n{\n"
+    assert start in text
+    # Once in a thousand polls, when the first greeting has been answered.
+    fault = f'static unsigned polls;\n    if (++polls == 1000u) {{ __asm volatile("{UNDEFINED[BOARDS[board].family]}"); }}\n'
+    source.write_text(text.replace(start, f"{start}    {fault}"))
+    with start_emulator(Firmware(folder), board) as device, Link.open(device.port) as link:
+        for _ in range(20):
+            assert link.hello().target == board
+            time.sleep(0.05)
+        assert device.exit_code is None
 
 
 CONSUMER = """

@@ -17,7 +17,7 @@ from kit.cli.main import app
 from kit.errors import ArtifactError, CaptureError, KitError, LinkError, LinkTimeout
 from kit.host.builds import find_build
 from kit.host.capture import CaptureOptions, CaptureState, capture
-from kit.host.capture_file import CaptureReader, NoteRecord
+from kit.host.capture_file import CaptureReader, EndRecord
 from kit.host.decode import decode_capture, decode_packets, read_packets
 from kit.server.bundle import Bundle
 from tests.fake_device import BUILD_HASH, LAYOUT, FakeDevice, body, other_build, write_tiny_run
@@ -34,7 +34,7 @@ def options(device: FakeDevice, tmp_path: Path, run: Path | None, **more: object
 
 def end_note(path: Path) -> dict[str, object]:
     with CaptureReader(path) as reader:
-        return [record.values for record in reader if isinstance(record, NoteRecord)][-1]
+        return [record.values for record in reader if isinstance(record, EndRecord)][-1]
 
 
 def test_packets_limit(tmp_path: Path, run: Path) -> None:
@@ -202,7 +202,7 @@ def test_decode_refusals(tmp_path: Path, run: Path) -> None:
         decode_capture(tmp_path / "a.kitcap", run / "server", tmp_path / "file" / "a.npz")
     data = (tmp_path / "a.kitcap").read_bytes()
     with CaptureReader(tmp_path / "a.kitcap") as reader:
-        header_end = reader._file.tell()
+        header_end = reader.whole_bytes
     (tmp_path / "empty.kitcap").write_bytes(data[:header_end])
     with pytest.raises(CaptureError, match="no packet"):
         decode_capture(tmp_path / "empty.kitcap", run / "server", tmp_path / "a.npz")

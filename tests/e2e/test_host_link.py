@@ -142,9 +142,9 @@ def test_refusals_carry_the_text_of_the_status() -> None:
 
 def test_other_protocol_version_and_contradictions() -> None:
     with (
-        FakeDevice(replace(HELLO, protocol=2)) as device,
+        FakeDevice(replace(HELLO, protocol=3)) as device,
         Link.open(device.port) as link,
-        pytest.raises(LinkError, match="protocol 2"),
+        pytest.raises(LinkError, match="protocol 3"),
     ):
         link.hello()
     with (

@@ -18,7 +18,7 @@ from kit.cli.main import app
 from kit.errors import KitError, LinkError, RunnerError, ToolchainError
 from kit.files import read_npz, write_npz
 from kit.host import emulator as emulators
-from kit.host.boards import BOARDS
+from kit.host.boards import emulated_boards
 from kit.host.capture import CaptureOptions, capture
 from kit.host.decode import read_packets
 from kit.host.emulator import Emulator, start
@@ -27,10 +27,10 @@ from kit.host.link import Link
 from kit.host.targets import make_runner
 from kit.host.validate import random_frames, validate, vector_frames
 from tests.firmware_folder import FRAMES, make_firmware
-from tests.support import ROOT, need
+from tests.support import ROOT, need, need_target
 
-BULK = ("native", *(f"qemu:{name}" for name, board in BOARDS.items() if board.qemu_machine))
-LINE = ("uart:native", "uart:mps2-an386", "uart:mps2-an500", "uart:mps3-an547", "uart:microbit")
+BULK = ("native", *(f"qemu:{name}" for name in emulated_boards()))
+LINE = ("uart:native", *(f"uart:{name}" for name in emulated_boards()))
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,9 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Firmware:
     return make_firmware(tmp_path_factory.mktemp("device"))
 
 
-def require(target: str) -> None:
-    if not target.endswith("native"):
-        need("arm-none-eabi-gcc")
-        need("qemu-system-arm")
-
-
 @pytest.mark.parametrize("target", [*BULK, *LINE])
 def test_targets_equal_the_truth(firmware: Firmware, target: str) -> None:
-    require(target)
+    need_target(target)
     report = validate(firmware, [target], vector_frames(firmware))
     assert report.passed, [o.detail for o in report.outcomes]
     assert [o.target for o in report.outcomes][-1] == target and report.frames == FRAMES
@@ -166,9 +160,9 @@ def test_firmware_folders(firmware: Firmware, tmp_path: Path) -> None:
 # ---- emulated devices ----
 
 
-@pytest.mark.parametrize("board", ["native", "mps2-an386", "mps2-an500", "mps3-an547", "microbit"])
+@pytest.mark.parametrize("board", ["native", *emulated_boards()])
 def test_protocol_on_an_emulated_device(firmware: Firmware, board: str) -> None:
-    require(board)
+    need_target(board)
     vectors = read_npz(firmware.artifacts / "vectors.npz")
     with start(firmware, board) as device:
         with Link.open(device.port) as link:

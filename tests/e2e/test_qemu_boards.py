@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from kit.files import read_npz
-from kit.host.boards import BOARDS, NATIVE
+from kit.host.boards import BOARDS, NATIVE, emulated_boards
 from kit.host.emulator import start
 from kit.host.firmware import Firmware
 from kit.host.image_runner import ImageRunner
 from kit.host.link import Link
 from tests.firmware_folder import make_firmware
-from tests.support import need
+from tests.support import need_target
 
-TARGETS = (NATIVE, *(name for name, board in BOARDS.items() if board.qemu_machine))
+TARGETS = (NATIVE, *emulated_boards())
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,7 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Firmware:
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
-    need("make")
-    need("gcc" if name == NATIVE else BOARDS[name].compiler)
-    if name != NATIVE:
-        need("qemu-system-arm")
+    need_target(name)
     return name
 
 
@@ -124,12 +121,10 @@ def test_runner_refuses_a_damaged_file(firmware: Firmware, complaint: str, tmp_p
     assert done.stderr == f"kit_runner: in: {complaint}\n"
 
 
-@pytest.mark.parametrize("board", [name for name in TARGETS if name != NATIVE])
+@pytest.mark.parametrize("board", emulated_boards())
 def test_runner_on_a_board_reports_over_semihosting(firmware: Firmware, board: str, tmp_path: Path) -> None:
-    need(BOARDS[board].compiler)
-    image = firmware.build("runner", board)
-    command = [need("qemu-system-arm"), "-M", str(BOARDS[board].qemu_machine), "-kernel", str(image)]
-    command += ["-display", "none", "-monitor", "none", "-serial", "null"]
+    need_target(board)
+    command = [*BOARDS[board].emulate(firmware.build("runner", board)), "-serial", "null"]
     for names, code, complaint in (
         ("arg=runner,arg=absent,arg=out", 1, "absent: cannot be opened"),
         ("arg=runner,arg=absent", 2, "usage:"),

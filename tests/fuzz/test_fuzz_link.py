@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.wire.framing import frame
 from kit.wire.messages import encode
+from kit.wire.registry import PROTOCOL_VERSION
 from tests.c_support import AOT, C_TESTS, CODEC_SOURCES, RUNTIME, WARNINGS, Rendered, render_random
 from tests.models import tiny_config
 from tests.support import ROOT, missing, need, seed
@@ -34,7 +35,7 @@ def write_seeds(folder: Path, rendered: Rendered) -> None:
     """One input per message that a host sends, behind the byte that sets the speed of the line."""
     folder.mkdir()
     messages = {
-        "hello": encode("HELLO_REQUEST", request=1, protocol=1),
+        "hello": encode("HELLO_REQUEST", request=1, protocol=PROTOCOL_VERSION),
         "encode": encode("ENCODE_FRAME", frame=3, samples=rendered.frames[0].tobytes()),
         "self_test": encode("SELF_TEST", request=2),
         "fast": encode("STREAM_START", request=3, mode=1, packets=3),

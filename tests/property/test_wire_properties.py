@@ -112,10 +112,11 @@ def test_captures_survive_any_tail(tmp_path: Path, tails: list[bytes], count: in
     path = tmp_path / "a.kitcap"
     path.unlink(missing_ok=True)
     with CaptureWriter(path, CaptureHeader(HELLO, LAYOUT, "", "", "fast")) as writer:
+        writer.begin_session(HELLO, "")
         for number in range(count):
             writer.packet(number, 0, body(number))
     tail = b"".join(tails)
     path.write_bytes(path.read_bytes() + tail)
     with CaptureReader(path) as reader:
-        assert [record.seq for record in reader if isinstance(record, PacketRecord)] == list(range(count))
+        assert [record.number for record in reader if isinstance(record, PacketRecord)] == list(range(count))
         assert reader.left_out_bytes == len(tail)

@@ -47,6 +47,7 @@ def test_is_sixteen_hex_digits_whatever_the_hash_seed() -> None:
         {"signal": {"kind": "ecg"}},
         {"model": {"beta": 0.5}},
         {"packet": {"side_information": False}},
+        {"packet": {"frames_per_packet": 2}},
         {"quantize": {"input_clip": 8}},
     ],
     ids=str,

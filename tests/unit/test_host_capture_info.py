@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from kit.cli.main import app
 from kit.config import dump_config
 from kit.errors import CaptureError
-from kit.host import capture_file
+from kit.host import capture_records
 from kit.host.capture_file import CaptureHeader, CaptureWriter
 from kit.host.capture_info import inspect_capture
 from tests.fake_device import BUILD_HASH, HELLO, LAYOUT, body, tiny_config
@@ -23,10 +23,12 @@ def write(path: Path, config: str = CONFIG, closing: bool = True) -> Path:
     """Packets 0, 1, 1, 4 of a stream."""
     header = CaptureHeader(HELLO, LAYOUT, "2026-01-02T03:04:05+00:00", "/dev/fake", "fast", config, "synthetic")
     with CaptureWriter(path, header) as writer:
+        writer.begin_session(HELLO, "/dev/fake")
         for seq in (0, 1, 1, 4):
             writer.packet(seq, seq * 250, body(seq))
         if closing:
-            writer.note(event="end", why="stopped by the user", packets=3)
+            writer.note(event="remark", text="hello")
+            writer.end("stopped by the user", packets=3)
     return path
 
 
@@ -43,8 +45,8 @@ def test_facts(tmp_path: Path) -> None:
     assert (info.config_name, info.signal_s, info.ended) == ("tiny", 0.75, "stopped by the user")
     assert 0 < info.duration_s < 60 and info.file_bytes == path.stat().st_size
     text = text_of(path)
-    assert f"{BUILD_HASH} (tiny)" in text and "fake, engine aot, protocol 1" in text and "damage" not in text
-    assert "3 (0.8 s of signal), 2 lost, 1 duplicate" in text and "note     end: packets 3, why stopped" in text
+    assert f"{BUILD_HASH} (tiny)" in text and "fake, engine aot, protocol 2" in text and "damage" not in text
+    assert "3 (0.8 s of signal), 2 lost, 1 duplicate" in text and "note     remark: text hello" in text
     result = CliRunner().invoke(app, ["capture-info", str(path), "--json"])
     values = json.loads(result.output)
     assert values == info.as_dict() and values["config"] == "tiny" and values["sample_rate_hz"] == 64
@@ -73,7 +75,7 @@ def test_configuration_that_cannot_be_read(tmp_path: Path, config: str) -> None:
 
 
 def test_refusals(tmp_path: Path) -> None:
-    for name, data in (("other", b"PK\3\4" * 9), ("short", b"KITCAP\x01\n"), ("newer", b"KITCAP\x02\n")):
+    for name, data in (("other", b"PK\3\4" * 9), ("short", b"KITCAP\x01\n"), ("newer", b"KITCAP\x03\n")):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(CaptureError):
             inspect_capture(tmp_path / name)
@@ -82,8 +84,28 @@ def test_refusals(tmp_path: Path) -> None:
             inspect_capture(path)
     path = write(tmp_path / "a.kitcap")
     with path.open("ab") as stream:
-        stream.write(capture_file._record(capture_file.NOTE, 1, b"\xff no JSON"))
+        stream.write(capture_records.encode_record(capture_records.NOTE, 1, b"\xff no JSON"))
     with pytest.raises(CaptureError, match="note of another kit version"):
         inspect_capture(path)
     result = CliRunner().invoke(app, ["capture-info", str(tmp_path / "absent")])
     assert isinstance(result.exception, CaptureError)
+
+
+def test_sessions_gaps_and_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.kitcap")
+    with CaptureWriter.append(path, HELLO) as writer:
+        writer.gap("unplugged", 3.25)
+        writer.begin_session(HELLO, "/dev/fake")
+        writer.gap("lost", 0.25, 1)
+        writer.packet(1, 250, body(1))
+        writer.counters(packets=4)
+    data = path.read_bytes()
+    at = data.index(body(1))
+    path.write_bytes(data[:at] + b"~" + data[at + 1 :])
+    info = inspect_capture(path)
+    assert (info.sessions, info.packets, info.lost, info.damaged_places) == (2, 4, 3, 1)
+    assert [(gap.reason, gap.seconds) for gap in info.gaps] == [("unplugged", 3.25)]
+    assert info.ended == "" and info.counters == {"packets": 4}
+    text = text_of(path)
+    assert "sessions 2, 3.2 s between them" in text and "gap      3.25 s at" in text and "s: unplugged" in text
+    assert "bytes in 1 places are damaged" in text

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kit.errors import ArtifactError, MismatchError, RunnerError, ToolchainError
-from kit.host.boards import BOARDS, find_board, parse_board
+from kit.host.boards import BOARDS, emulated_boards, find_board, parse_board
 from kit.host.compare import compare, first_layer_mismatch
 from kit.host.report_files import junit_bytes, write_junit, write_report_json
 from kit.host.runner_files import input_bytes, parse_output
@@ -103,12 +103,20 @@ def test_frames_that_do_not_fit(frames: np.ndarray) -> None:
 
 
 def test_boards() -> None:
-    assert {"microbit", "mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547"} <= set(BOARDS)
+    emulated = {"microbit", "mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547", "riscv-virt"}
+    assert emulated == set(emulated_boards()) <= set(BOARDS)
     assert "native" not in BOARDS
     microbit = find_board("microbit")
     assert (microbit.flash_bytes, microbit.ram_bytes) == (256 * 1024, 16 * 1024)
-    assert "-mcpu=cortex-m0" in microbit.cpu_flags and microbit.qemu_machine == "microbit" and microbit.title
-    assert all(board.compiler == "arm-none-eabi-gcc" for board in BOARDS.values())
+    assert "-mcpu=cortex-m0" in microbit.cpu_flags and microbit.title
+    assert microbit.tools == ("arm-none-eabi-gcc", "qemu-system-arm")
+    command = microbit.emulate(Path("app.elf"))
+    assert command[:5] == ["qemu-system-arm", "-M", "microbit", "-kernel", "app.elf"]
+    riscv = find_board("riscv-virt")
+    assert riscv.tools == ("riscv64-unknown-elf-gcc", "qemu-system-riscv32") and riscv.flash_start == 0x80000000
+    assert riscv.emulate(Path("x"))[1:7] == ["-M", "virt", "-cpu", "rv32", "-bios", "none"]
+    assert {board.family for board in BOARDS.values()} == {"cortexm", "riscv"}
+    assert {tool for board in BOARDS.values() for tool in board.tools} <= {tool.name for tool in TOOLS}
     with pytest.raises(RunnerError, match="boards: microbit"):
         find_board("nonsense")
 
@@ -121,10 +129,21 @@ def test_incomplete_board(tmp_path: Path) -> None:
     (tmp_path / "memory.ld").write_text("MEMORY\n{\n FLASH (rx) : ORIGIN = 0x0, LENGTH = 2K\n}\n")
     with pytest.raises(RunnerError, match="does not say RAM"):
         parse_board(tmp_path)
+    (tmp_path / "memory.ld").write_text(
+        "MEMORY\n{\n FLASH (rx) : ORIGIN = 0x0, LENGTH = 2K\n RAM (rw) : ORIGIN = 4096, LENGTH = 16\n}\n"
+    )
+    board = parse_board(tmp_path)
+    assert (board.flash_bytes, board.ram_bytes, board.tools) == (2048, 16, ("x-gcc",))
+    with pytest.raises(RunnerError, match="QEMU does not emulate"):
+        board.emulate(tmp_path)
 
 
 def test_targets() -> None:
     assert parse_targets("native, qemu:microbit,native,mps2-an386") == ("native", "qemu:microbit", "qemu:mps2-an386")
+    assert parse_targets("microbit,qemu:*,native") == (
+        "qemu:microbit", *(f"qemu:{name}" for name in emulated_boards() if name != "microbit"), "native",
+    )  # fmt: skip
+    assert parse_targets("uart:*") == tuple(f"uart:{name}" for name in emulated_boards())
     assert parse_targets("uart:native,serial:/dev/ttyACM0,golden,reference")[1] == "serial:/dev/ttyACM0"
     for bad in ("", ",", "qemu", "qemu:native", "qemu:nonsense", "tcp:1", "native:x", "serial:"):
         with pytest.raises(RunnerError):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from kit.errors import ToolchainError
+from kit.host.boards import BOARDS
+from kit.host.disassembly import read_routines
 from kit.host.footprint import flash_groups
-from kit.host.stack import Frame, read_frames, read_routines, worst_case
+from kit.host.stack import Frame, read_frames, worst_case
+from tests.support import need
 
 DISASSEMBLY = """
 00000010 <main>:
@@ -74,6 +78,86 @@ def test_read_frames(tmp_path: Path) -> None:
         read_frames(tmp_path / "nothing")
 
 
+RISCV = """
+80000000 <kit_reset>:
+80000000:\tauipc\tsp,0x800
+80000004:\tadd\tsp,sp,-8 # 80800000 <kit_stack_top>
+80000008:\tj\t80000010 <main>
+80000010 <main>:
+80000010:\tadd\tsp,sp,-16
+80000012:\tsw\tra,12(sp)
+80000014:\tbeqz\ta0,80000012 <main+0x2>
+80000016:\tjal\t80000040 <step>
+8000001a:\tauipc\tra,0x0
+8000001e:\tjalr\t-12(ra) # 80000080 <far>
+80000040 <step>:
+80000040:\tbltu\ta0,a1,80000080 <far>
+80000044:\tj\t80000060 <__divide>
+80000060 <__divide>:
+80000060:\taddi\tsp,sp,-32
+80000062:\tsw\tsp,0(a0)
+80000066:\taddi\tsp,sp,32
+80000068:\tret
+80000080 <far>:
+80000080:\tmv\ta0,sp
+80000082:\tjr\tra
+"""
+RISCV_FRAMES = {"kit_reset": Frame(0, True, False), "main": Frame(16, True, False), "step": Frame(0, True, False)}
+
+
+def test_riscv_code() -> None:
+    text = RISCV.replace("jr\tra", "ret")
+    routines = read_routines(text.splitlines(), "riscv")
+    assert routines["main"].calls == {"step", "far"} and routines["step"].calls == {"far", "__divide"}
+    assert (routines["__divide"].frame, routines["__divide"].odd, routines["far"].odd) == (32, "", "")
+    use = worst_case(["kit_reset"], routines, RISCV_FRAMES)
+    assert (use.bytes, use.path) == (48, ("kit_reset", "main", "step", "__divide"))
+    for change, words in (("addi\tsp,sp,-32", "sub\tsp,sp,a5"), ("ret", "jr\ta5"), ("ret", "jalr\ta5")):
+        routines = read_routines(text.replace(change, words).splitlines(), "riscv")
+        with pytest.raises(ToolchainError, match="no bound"):
+            worst_case(["kit_reset"], routines, RISCV_FRAMES)
+
+
+def test_static_functions_of_one_name_count_together() -> None:
+    text = RISCV.replace("jr\tra", "ret") + "90000000 <step>:\n90000000:\tret\n"
+    assert read_routines(text.splitlines(), "riscv")["step"].calls == {"far", "__divide"}
+
+
+SOURCES = {
+    "": "__attribute__((noinline)) static int leaf(int x) { volatile int y[8]; y[x] = x; return y[0]; }\n"
+    "int root(int x); int root(int x) { return leaf(x) + 1; }",
+    "recursion": "int root(int x); int side(int x);\n"
+    "__attribute__((noinline)) int side(int x) { return x ? root(x - 1) * 3 : 1; }\n"
+    "__attribute__((noinline)) int root(int x) { return side(x) + 1; }",
+    "takes a variable amount of stack": "int root(int x);\n"
+    "int root(int x) { volatile char y[x]; y[x / 2] = 1; return y[0]; }",
+    "calls through a pointer": "extern int (*hook)(int); int (*hook)(int); int root(int x);\n"
+    "int root(int x) { return hook(x) + 1; }",
+}
+
+
+@pytest.mark.parametrize("board", ["microbit", "mps3-an547", "riscv-virt"])
+@pytest.mark.parametrize("complaint", SOURCES)
+def test_compiled_code_without_bound_is_an_error(board: str, complaint: str, tmp_path: Path) -> None:
+    compiler, flags = need(BOARDS[board].compiler), BOARDS[board].cpu_flags
+    source, image = tmp_path / "source.c", tmp_path / "obj" / "image.elf"
+    image.parent.mkdir()
+    source.write_text(SOURCES[complaint] + "\n")
+    command = [compiler, *flags, "-std=c99", "-O2", "-fcallgraph-info=su", "-nostdlib", "-nostartfiles", "-Wl,-e,root"]
+    subprocess.run([*command, "-dumpdir", f"{image.parent}/", str(source), "-o", str(image)], check=True)
+    disassembler = compiler.removesuffix("gcc") + "objdump"
+    text = subprocess.run(
+        [disassembler, "-d", "--no-show-raw-insn", str(image)], capture_output=True, text=True, check=True
+    ).stdout
+    frames, routines = read_frames(image.parent), read_routines(text.splitlines(), BOARDS[board].family)
+    if complaint:
+        with pytest.raises(ToolchainError, match=complaint):
+            worst_case(["root"], routines, frames)
+    else:
+        use = worst_case(["root"], routines, frames)
+        assert use.path == ("root", "leaf") and 32 < use.bytes < 128
+
+
 MAP = """
 Discarded input sections
  .text.unused   0x00000000       0x99 out/obj/kit_link.o
@@ -94,6 +178,13 @@ Linker script and memory map
  .text          0x00000282       0x10 /usr/lib/libgcc.a(_udivsi3.o)
  .bss.app       0x20000000      0x200 out/obj/app_main.o
 """
+
+
+def test_flash_may_lie_anywhere() -> None:
+    line = " {name} 0x000000008000{at} 0x10 out/obj/kit_codec.o\n"
+    text = "Linker script and memory map\n" + line.format(name=".text.a", at="0000")
+    text += line.format(name=".srodata.ppg_codebook", at="0010") + line.format(name=".text.ram", at="1000")
+    assert flash_groups(text, 0x20, 0x80001000, 0x80000000) == {"codec": 0x10, "codebook": 0x10}
 
 
 def test_flash_groups() -> None:

@@ -11,7 +11,7 @@ from kit.config import parse_config
 from kit.errors import UnsupportedOpError
 from kit.graph.ir import EncoderGraph
 from kit.graph.reader import read_tflite
-from kit.render.plan import ACTIVATION_BYTES_MAX, plan_memory, window_bytes
+from kit.render.plan import ACTIVATION_BYTES_MAX, plan_memory
 from tests.models import encoder_for, tiny_config
 
 
@@ -23,9 +23,10 @@ def test_the_described_model_needs_its_last_columns_only() -> None:
     config = parse_config({"name": "described"})
     graph = read_tflite(encoder_for(config, np.random.default_rng(1))).graph
     plan = plan_memory(graph)
-    assert plan.windows == (0, 7, 7 + 7 * 32, 7 * 73, 7 * 73 + 40)
-    assert plan.output == 7 * (1 + 32 + 40) + 40 + 50
-    assert plan.activation_bytes == plan.output + 16 <= 700
+    assert [window.batch for window in plan.windows] == [2, 2, 1, 2, 2]
+    assert [window.bytes for window in plan.windows] == [9, 9 * 32, 7 * 40, 2 * 40, 2 * 50]
+    assert plan.output == 12 + 9 * 32 + 7 * 40 + 2 * 40 + 2 * 50
+    assert plan.activation_bytes == plan.output + 2 * 16 <= 800
 
 
 def test_windows_follow_each_other() -> None:
@@ -34,10 +35,20 @@ def test_windows_follow_each_other() -> None:
         plan = plan_memory(graph)
         at = 0
         for node, window in zip(graph.nodes, plan.windows, strict=True):
-            assert window == at
-            at += window_bytes(graph, node)
-        assert plan.output == at
-        assert plan.activation_bytes == at + graph.output_tensor.channels
+            assert window.offset == -(-at // 4) * 4
+            assert window.batch == (1 if node.depthwise else min(2, graph.tensors[node.output].length))
+            assert window.columns == node.kernel + (window.batch - 1) * node.stride
+            assert window.bytes == window.columns * graph.tensors[node.input].channels
+            at = window.end
+        assert plan.output == -(-at // 4) * 4
+        assert plan.activation_bytes == plan.output + plan.windows[-1].batch * graph.output_tensor.channels
+
+
+def test_a_batch_that_the_counters_cannot_hold_is_not_made() -> None:
+    graph = graph_of()
+    node, rest = graph.nodes[0], graph.nodes[1:]
+    window = plan_memory(replace(graph, nodes=(replace(node, kernel=254), *rest))).windows[0]
+    assert (window.batch, window.columns) == (1, 254)
 
 
 def test_what_the_engine_cannot_hold_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from kit.wire.bits import pack_indices, packed_bytes, unpack_indices
 from kit.wire.framing import Deframer, frame
 from kit.wire.messages import Hello, TailSizes, WireError, crc16, crc32, decode, encode
 from kit.wire.packet import PacketLayout
+from kit.wire.registry import PROTOCOL_VERSION
 from tests.fake_device import HELLO
 
 LAYOUT = PacketLayout(320, 16, 40, 2, 8, True)
@@ -166,3 +167,36 @@ def test_deframer_counts_and_recovers() -> None:
     assert (counters.bad_crc, counters.bad_length, counters.overlong, counters.bad_value) == (1, 1, 1, 1)
     assert counters.bad_cobs == 2 and counters.damaged == 6
     assert [m.name for m in deframer.feed(good[4:])] == ["PACKET"]
+
+
+def test_several_frames_in_a_packet() -> None:
+    single = PacketLayout(16, 16, 2, 2, 3, True)
+    layout = replace(single, frames_per_packet=3)
+    assert (layout.frame_bytes, layout.body_bytes, layout.wire_bytes) == (5, 15, 24)
+    assert layout.wire_ratio == pytest.approx(256 / (8 * 24 / 3)) and layout.wire_bytes_per_frame == 8
+    bodies = [single.pack(np.full((2, 2), number, np.uint16), mean=-number, scale_code=number) for number in range(3)]
+    found = layout.unpack_packet(b"".join(bodies))
+    assert found.mean is not None and found.mean.tolist() == [0, -1, -2]
+    assert [row.tobytes() for row in layout.frames(b"".join(bodies))] == bodies
+    with pytest.raises(ShapeError, match="packet body has 14 bytes, want 15"):
+        layout.frames(bytes(14))
+    with pytest.raises(ShapeError, match="outside 1..16"):
+        replace(single, frames_per_packet=17)
+    assert PacketLayout.from_dict({k: v for k, v in single.to_dict().items() if k != "frames_per_packet"}) == single
+
+
+@pytest.mark.parametrize("length", [5, 60, 61, 200])
+def test_a_hello_of_another_version_is_recognised_whatever_its_length(length: int) -> None:
+    deframer = Deframer()
+    deframer.feed(frame(with_crc(bytes([0x81, 7, PROTOCOL_VERSION - 1]) + bytes(length - 3))))
+    assert deframer.other_protocol == PROTOCOL_VERSION - 1 and deframer.counters.bad_length == 1
+    deframer.feed(frame(with_crc(bytes([0x81, 7, PROTOCOL_VERSION]) + bytes(length - 3))))
+    assert deframer.other_protocol == PROTOCOL_VERSION - 1
+
+
+def test_hello_fields_that_came_with_protocol_2_have_the_meaning_of_protocol_1() -> None:
+    later = ("frames_per_packet", "frame_bytes", "credits", "probes")
+    values = {k: v for k, v in asdict(HELLO).items() if k not in later}
+    hello = Hello(**values)
+    assert (hello.frames_per_packet, hello.frame_bytes, hello.credits, hello.probes) == (1, 5, 1, False)
+    assert hello.packet_seconds == hello.frame_seconds

@@ -29,7 +29,7 @@ def test_codes_and_names_are_unique_and_tell_the_direction() -> None:
 def test_request_numbers_stand_where_every_version_finds_them() -> None:
     assert all(m.offset("request") == 1 for m in MESSAGES if any(f.name == "request" for f in m.fields))
     assert BY_NAME["HELLO"].offset("protocol") == 2
-    assert BY_NAME["HELLO"].fixed_bytes == 60
+    assert BY_NAME["HELLO"].fixed_bytes == 65
     with pytest.raises(KeyError):
         BY_NAME["HELLO"].offset("nonsense")
 
@@ -47,7 +47,7 @@ def test_header_compiles_alone_and_defines_each_macro_once(tmp_path: Path) -> No
     for tool, language in (("gcc", "c"), ("g++", "c++")):
         source = tmp_path / "use.c"
         source.write_text(
-            '#include "kit_protocol.h"\nint check[KIT_MSG_HELLO_BYTES == 60u ? 1 : -1];\n'
+            '#include "kit_protocol.h"\nint check[KIT_MSG_HELLO_BYTES == 65u ? 1 : -1];\n'
             "#define ONE(name, code, fixed, tail, is_long) + 1\n"
             "int count[(0 KIT_HOST_MESSAGE_LIST(ONE)) == 6 ? 1 : -1];\n"
         )

@@ -1,10 +1,11 @@
-/* Ahead-of-time engine: the encoder as a chain of convolutions over rendered tables, computed column by column.
+/* Ahead-of-time engine: the encoder as a chain of convolutions over rendered tables, computed a few columns at a time.
  *
  * A convolution needs its last `kernel` input columns and no others, so that is all each layer keeps: a window, oldest
- * column first. The scheduler pulls: the deepest layer whose window is full computes its next output column, straight
- * into the window of the layer behind it, and then moves its own window on by the stride. Moving costs far less than
- * the convolution saves by reading its taps in one run. Padding columns hold the input zero point, which lets the bias
- * absorb the zero point of every product (NUMERICS.md section 3.2). */
+ * column first, with `stride` columns more for every further output column of a batch, because columns that are computed
+ * together share the loads of the weights. The scheduler pulls: the deepest layer whose window holds a whole batch
+ * computes it, straight into the window of the layer behind it, and then moves its own window on. Moving costs far less
+ * than the convolution saves by reading its taps in one run. Padding columns hold the input zero point, which lets the
+ * bias absorb the zero point of every product (NUMERICS.md section 3.2). */
 #ifndef KIT_AOT_H
 #define KIT_AOT_H
 
@@ -17,21 +18,31 @@
 extern "C" {
 #endif
 
+#define KIT_AOT_BATCH 2 /* output columns a layer computes at a time, at most */
+
+/* Orders of a layer's weights in flash; kit/render/layouts has one file for each. */
+enum {
+    KIT_AOT_LAYOUT_ROWS = 0 /* int8 [out][tap][in], or depthwise [tap][channel] */
+};
+
 /* One layer, in flash. */
 typedef struct {
-    const int8_t *weights;      /* int8 [out][kernel][in], or depthwise [kernel][channels] */
+    const int8_t *weights;      /* in the layout named below */
     const int32_t *bias;        /* [out], input zero point folded in */
     const int32_t *multiplier;  /* [out], Q31: 0 or 2^30 .. 2^31 - 1 */
     const int8_t *shift;        /* [out], -31..30, positive is left */
-    uint16_t window;            /* offset of the layer's window in the activations, bytes */
+    uint16_t window;            /* offset of the layer's window in the activations, bytes, a multiple of 4 */
     uint16_t in_channels;       /* channels of an input column, bytes */
     uint16_t out_channels;      /* channels of an output column, bytes */
     uint16_t in_columns;        /* input columns per frame, without padding */
     uint16_t out_columns;       /* output columns per frame */
-    uint8_t kernel;             /* taps, and columns of the window */
+    uint8_t kernel;             /* taps */
     uint8_t stride;             /* input columns per output column */
+    uint8_t batch;              /* output columns computed together, 1..KIT_AOT_BATCH */
+    uint8_t columns;            /* columns of the window: kernel + (batch - 1) * stride */
     uint8_t pad_left;           /* padding columns before the first input column */
     uint8_t depthwise;          /* 1: each output channel reads the input channel of its own number */
+    uint8_t layout;             /* KIT_AOT_LAYOUT_* of the weights */
     int8_t in_zero_point;       /* value of padding columns */
     int8_t out_zero_point;      /* added after requantization */
     int8_t act_min;             /* lower clamp of the output */
@@ -42,7 +53,7 @@ typedef struct {
 typedef struct {
     uint16_t received; /* input columns so far, without padding */
     uint16_t produced; /* output columns so far */
-    uint8_t held;      /* columns in the window, 0..kernel */
+    uint8_t held;      /* columns in the window */
     uint8_t skip;      /* input columns to come that no tap reads: stride beyond kernel */
 } kit_aot_progress_t;
 
@@ -50,15 +61,18 @@ typedef struct {
 typedef struct {
     const kit_aot_layer_t *layers; /* in execution order */
     uint16_t layer_count;          /* at least 1 */
-    uint16_t output;               /* offset of the output column in the activations, bytes */
-    uint16_t activation_bytes;     /* all windows and the output column */
+    uint16_t output;               /* offset of the last layer's output columns in the activations, bytes */
+    uint16_t activation_bytes;     /* all windows and the output columns */
 } kit_aot_model_t;
 
 /* The engine's state; the rendered <prefix>_engine_t holds it with the arrays it points to. */
 struct kit_engine {
     const kit_aot_model_t *model;
     kit_aot_progress_t *progress; /* one per layer */
-    int8_t *activations;          /* activation_bytes of the model */
+    int8_t *activations;          /* activation_bytes of the model, at a multiple of 4 */
+    uint16_t layer;               /* the layer to try next; all layers behind it wait for input */
+    uint8_t columns;              /* columns of the last layer's latest batch */
+    uint8_t column;               /* columns of that batch that were handed out */
 };
 
 /* Bind an engine to its model and memory. Returns KIT_OK, or KIT_ERR_MODEL when the memory has another size. */

@@ -11,6 +11,7 @@ int main(void)
         return 1; /* the rendered tables do not fit the runtime; the build asserts it, so only a damaged image gets here */
     }
     for (;;) {
+        kit_port_watchdog();
         if (!kit_app_poll(&app)) {
             kit_port_idle();
         }

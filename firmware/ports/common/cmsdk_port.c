@@ -2,9 +2,10 @@
  * microseconds from a free-running timer. board.h gives addresses, clocks and interrupt numbers, and names one of two
  * timers: a CMSDK timer (KIT_BOARD_TIMER_*) or the system counter of an Arm SSE-300 (KIT_BOARD_COUNTER_*). */
 #include "board.h"
-#include "cortexm.h"
+#include "core.h"
 #include "kit_port.h"
 #include "rx_ring.h"
+#include "tick_clock.h"
 
 #define UART_DATA KIT_REG32(KIT_BOARD_UART_BASE + 0x00u)
 #define UART_STATE KIT_REG32(KIT_BOARD_UART_BASE + 0x04u) /* bit 0 TX full, 1 RX full, 3 RX overrun (write 1 clears) */
@@ -126,21 +127,8 @@ uint32_t kit_port_rx_overruns(void)
 
 uint32_t kit_port_time_us(void)
 {
-    /* Sums up what passed since the last call, which was less than a turn of the timer ago (134 s at 32 MHz): the main
-     * loop asks in every pass, and sleeps a millisecond at most. */
-    static uint32_t last;
-    static uint32_t rest;
-    static uint32_t time_us;
-    const uint32_t now = ticks_now();
-    const uint32_t ticks = now - last;
-    last = now;
-    time_us += ticks / TICKS_PER_US;
-    rest += ticks % TICKS_PER_US;
-    if (rest >= TICKS_PER_US) {
-        rest -= TICKS_PER_US;
-        time_us++;
-    }
-    return time_us;
+    static kit_tick_clock_t clock;
+    return kit_tick_clock_us(&clock, ticks_now(), TICKS_PER_US);
 }
 
 const char *kit_port_name(void)

@@ -1,10 +1,6 @@
-/* What the Cortex-M ports share: register access, the core's own peripherals, and how an image ends. */
+/* Cortex-M: the core's own peripherals, and what core.h promises of every core. Included by core.h. */
 #ifndef KIT_CORTEXM_H
 #define KIT_CORTEXM_H
-
-#include <stdint.h>
-
-#define KIT_REG32(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
 /* Core peripherals, at the same address on every Cortex-M (Armv6-M and Armv7-M reference manuals). */
 #define KIT_SYST_CSR KIT_REG32(0xE000E010u) /* SysTick control: bit 0 enable, bit 1 interrupt, bit 2 core clock */
@@ -35,8 +31,21 @@ static inline void kit_wait_for_interrupt(void)
     __asm volatile("dsb\n\twfi" ::: "memory");
 }
 
-/* Each image brings its own end: the application resets the core, the runner exits over semihosting. */
-__attribute__((noreturn)) void kit_exit(int code);
-__attribute__((noreturn)) void kit_fault(void);
+__attribute__((noreturn)) static inline void kit_core_reset(void)
+{
+    KIT_SCB_AIRCR = 0x05FA0004u; /* key and SYSRESETREQ */
+    for (;;) {
+        __asm volatile("dsb" ::: "memory");
+    }
+}
+
+/* Arm semihosting for AArch32; a debugger or emulator acts on the breakpoint. */
+static inline uint32_t kit_core_semihosting(uint32_t operation, const void *argument)
+{
+    register uint32_t r0 __asm("r0") = operation;
+    register uint32_t r1 __asm("r1") = (uint32_t)(uintptr_t)argument;
+    __asm volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
+}
 
 #endif /* KIT_CORTEXM_H */

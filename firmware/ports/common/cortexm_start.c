@@ -1,7 +1,7 @@
 /* Start-up of a Cortex-M: vector table, floating-point unit and Helium, memory, then main(). common/cortexm.ld places
  * kit_vectors where the core reads it after reset and defines the symbols below. */
 #include "board.h"
-#include "cortexm.h"
+#include "core.h"
 
 extern uint32_t kit_stack_top[];
 extern const uint32_t kit_data_load[];

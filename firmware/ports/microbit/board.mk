@@ -1,4 +1,4 @@
-CROSS := arm-none-eabi-
+include ports/common/cortexm.mk
 CPU_FLAGS := -mthumb -mcpu=cortex-m0 -mfloat-abi=soft
 PORT_SOURCES := microbit/nrf51_port.c
 QEMU_MACHINE := microbit

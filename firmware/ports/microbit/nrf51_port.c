@@ -3,7 +3,7 @@
 #include <stdbool.h>
 
 #include "board.h"
-#include "cortexm.h"
+#include "core.h"
 #include "kit_port.h"
 #include "rx_ring.h"
 

@@ -1,4 +1,4 @@
-CROSS := arm-none-eabi-
+include ports/common/cortexm.mk
 CPU_FLAGS := -mthumb -mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard
 PORT_SOURCES := common/cmsdk_port.c
 QEMU_MACHINE := mps2-an500

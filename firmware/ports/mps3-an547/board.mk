@@ -1,4 +1,4 @@
-CROSS := arm-none-eabi-
+include ports/common/cortexm.mk
 # The core implies its FPU and Helium, which `+nomve` or `+nofp` behind its name would take away.
 CPU_FLAGS := -mthumb -mcpu=cortex-m55 -mfloat-abi=hard
 PORT_SOURCES := common/cmsdk_port.c
