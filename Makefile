@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/08x_ds8_l2.yaml
 PYTEST_ARGS ?=
+EXECUTIONS ?= 10000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup-demo setup-test clean
+.PHONY: help demo test fuzz lint setup-demo setup-test clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +23,9 @@ demo: setup-demo ## set up, build and validate a firmware with trained weights, 
 test: setup-test ## set up and run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+fuzz: setup-test ## the device's receiver under libFuzzer, EXECUTIONS (10 million) per target, and what that covers
+	$(BIN)/python -m tests.fuzz.run --executions $(EXECUTIONS)
+
 lint: setup-test ## code style and static types
 	$(BIN)/ruff check .
 	tools/typecheck.sh
@@ -31,7 +35,9 @@ setup-demo: $(VENV)/.installed-demo
 
 setup-test: $(VENV)/.installed-test
 	@tools/debian-packages.sh gcc=gcc,libc6-dev arm-none-eabi-gcc=gcc-arm-none-eabi,libnewlib-arm-none-eabi \
-	    qemu-system-arm=qemu-system-arm clang=clang,libclang-rt-dev cmake=cmake g++=g++
+	    qemu-system-arm=qemu-system-arm qemu-system-riscv32=qemu-system-misc \
+	    riscv64-unknown-elf-gcc=gcc-riscv64-unknown-elf,picolibc-riscv64-unknown-elf \
+	    clang=clang,libclang-rt-dev llvm-cov=llvm cmake=cmake g++=g++
 
 $(VENV)/bin/python:
 	@tools/debian-packages.sh python3-venv=python3-venv

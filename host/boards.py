@@ -18,6 +18,12 @@ from kit.files import asset
 NATIVE = "native"
 """Port of the host process."""
 
+NATIVE_UART = "native-uart"
+"""Port of the host process that plays a microcontroller with a real UART in simulated time."""
+
+PROCESSES = (NATIVE, NATIVE_UART)
+"""Targets that are processes of this machine."""
+
 _VARIABLE = re.compile(r"^([A-Z_]+)\s*[:?]?=[ \t]*(.*?)\s*$", re.MULTILINE)
 _FAMILY = re.compile(r"^include ports/common/(\w+)\.mk$", re.MULTILINE)
 _MEMORY = re.compile(
@@ -125,7 +131,7 @@ class BoardTable(Mapping[str, Board]):
     @cached_property
     def _boards(self) -> dict[str, Board]:
         folders = sorted(path.parent for path in asset("firmware", "ports").glob("*/board.mk"))
-        return {folder.name: parse_board(folder) for folder in folders if folder.name != NATIVE}
+        return {folder.name: parse_board(folder) for folder in folders if folder.name not in PROCESSES}
 
     def __getitem__(self, name: str) -> Board:
         return self._boards[name]

@@ -33,7 +33,7 @@ class CaptureInfo:
         config_name: ``name`` of the build's configuration, empty where the build was not known.
         format: version of the file.
         packets: stored, without duplicates.
-        lost: missing between each stream's beginning and its last packet.
+        lost: missing from each stream's beginning to its end, as far as the device could still tell that.
         duplicates: stored more than once.
         sessions: streams: 1, and one more for every interruption.
         gaps: interruptions between streams, in order.
@@ -110,7 +110,7 @@ def _config_name(text: str) -> str:
     """``name`` of a configuration, which may be one of another kit version."""
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError):
         return ""
     name = values.get("name") if isinstance(values, dict) else None
     return name if isinstance(name, str) else ""
@@ -130,18 +130,25 @@ class _Sums:
     notes: list[dict[str, Any]] = field(default_factory=list)
     gaps: list[GapRecord] = field(default_factory=list)
 
+    missing: int = 0
+    """Packets of a gap whose next packet has not come: at the end of a stream there is none to show it."""
+
     def add(self, record: Record) -> None:
         self.last_us = max(self.last_us, record.time_us)
         if isinstance(record, PacketRecord):
+            self.missing = 0
             self.packets += 1
             self.lost += record.number - self.next_number
             self.next_number = record.number + 1
         elif isinstance(record, SessionRecord):
             self.sessions += 1
+            self.settle()
             self.next_number = 0
             self.ended = ""
         elif isinstance(record, GapRecord):
-            if record.reason not in WITHIN_SESSION:
+            if record.reason in WITHIN_SESSION:
+                self.missing = record.packets or 0
+            else:
                 self.gaps.append(record)
         elif isinstance(record, NoteRecord):
             self.notes.append(record.values)
@@ -150,6 +157,11 @@ class _Sums:
             self.counters = {key: value for key, value in record.values.items() if key != "why"}
         elif isinstance(record, CountersRecord):
             self.counters = record.values
+
+    def settle(self) -> None:
+        """A stream is over."""
+        self.lost += self.missing
+        self.missing = 0
 
 
 def inspect_capture(path: Path) -> CaptureInfo:
@@ -162,6 +174,7 @@ def inspect_capture(path: Path) -> CaptureInfo:
     with CaptureReader(path) as reader:
         for record in reader:
             sums.add(record)
+        sums.settle()
         header = reader.header
         return CaptureInfo(
             path=path,

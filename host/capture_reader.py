@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from kit.errors import CaptureError
 from kit.host.capture_records import (
@@ -18,6 +18,7 @@ from kit.host.capture_records import (
     NOTE,
     PACKET,
     SESSION,
+    UNREADABLE,
     VERSIONS,
     WITHIN_SESSION,
     CaptureHeader,
@@ -34,6 +35,8 @@ from kit.host.capture_records import (
 from kit.host.sequence import SequenceTracker
 
 _CHUNK_BYTES = 1 << 16
+_GAP_SECONDS_MAX = 1e9
+"""Thirty years: longer gaps are no gaps."""
 
 
 class CaptureReader:
@@ -159,7 +162,7 @@ class CaptureReader:
                 detail, packets = str(values.get("detail", "")), values.get("packets")
                 session = self._session + (str(values["reason"]) not in WITHIN_SESSION)
                 yield GapRecord(
-                    time_us, session, str(values["reason"]), float(values["seconds"]),
+                    time_us, session, str(values["reason"]), _seconds(values["seconds"]),
                     None if packets is None else int(packets), detail,
                 )  # fmt: skip
             elif kind == COUNTERS:
@@ -170,7 +173,7 @@ class CaptureReader:
                 yield EndRecord(time_us, {k: v for k, v in values.items() if k != "event"})
             else:
                 yield NoteRecord(time_us, dict(values))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except UNREADABLE:
             raise CaptureError(
                 f"{self.path} holds a note of another kit version", "use the kit that wrote it"
             ) from None
@@ -223,3 +226,16 @@ class CaptureReader:
                 return False
             self._buffer += chunk
         return True
+
+
+def _seconds(value: Any) -> float:
+    """Length of a gap.
+
+    Raises:
+        ValueError: negative, endless, or no number.
+        TypeError: no number.
+    """
+    seconds = float(value)
+    if not 0 <= seconds <= _GAP_SECONDS_MAX:
+        raise ValueError("a gap of impossible length")
+    return seconds

@@ -8,8 +8,8 @@ import zlib
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from kit.errors import CaptureError, ShapeError
-from kit.wire.messages import Hello
+from kit.errors import CaptureError, KitError
+from kit.wire.messages import Hello, decode
 from kit.wire.packet import PacketLayout
 
 VERSION = 2
@@ -31,6 +31,9 @@ a capture that ended, to which a later one was appended."""
 WITHIN_SESSION = ("lost", "damaged")
 """Reasons of gaps in a stream that went on; the others stand between two streams."""
 
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, KitError)
+"""What parsing JSON of any content, and taking values of any type out of it, may raise."""
+
 _HEADS = {1: struct.Struct("<BIQ"), 2: struct.Struct("<2sBIQ")}
 _CRC = struct.Struct("<I")
 _PACKETS = {1: struct.Struct("<HH"), 2: struct.Struct("<HIH")}
@@ -45,10 +48,14 @@ def hello_from_dict(values: dict[str, Any]) -> Hello:
     """A hello as a file of any kit version holds it.
 
     Raises:
-        TypeError: a field is missing, or not a dictionary of fields.
+        one of :data:`UNREADABLE`: not a dictionary of fields, one is missing, or has a value that no device can send.
     """
     known = {field.name for field in fields(Hello)}
-    return Hello(**{name: value for name, value in values.items() if name in known})
+    hello = Hello(**{name: value for name, value in values.items() if name in known})
+    # On the wire every field has a range; what has no place there is no hello either.
+    if Hello.from_message(decode(hello.to_message(0))) != hello:
+        raise ValueError("a hello whose fields change on the wire")
+    return hello
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,10 @@ class CaptureHeader:
             values = json.loads(payload)
             hello, layout = hello_from_dict(values["hello"]), PacketLayout.from_dict(values["layout"])
             texts = {f.name: values.get(f.name, "") for f in fields(cls) if f.name not in ("hello", "layout")}
+            if layout != hello.layout or not all(isinstance(text, str) for text in texts.values()):
+                raise ValueError("a header that contradicts itself")
             return cls(hello=hello, layout=layout, **texts)
-        except (ValueError, TypeError, KeyError, AttributeError, ShapeError):
+        except UNREADABLE:
             raise CaptureError("the capture's header is of another kit version", "use the kit that wrote it") from None
 
 
@@ -144,7 +153,7 @@ class SessionRecord:
         """What the device said when the stream began, None where the file does not hold it."""
         try:
             return hello_from_dict(self.values["hello"])
-        except (KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             return None
 
 
@@ -152,8 +161,9 @@ class SessionRecord:
 class GapRecord:
     """Signal is missing here.
 
-    ``lost`` and ``damaged`` stand before the packet that shows them and repeat what its number says; the others stand
-    before the SESSION that ends the interruption, and only they know its length.
+    ``lost`` and ``damaged`` stand before the packet that shows them and repeat what its number says, or at the end of
+    their stream, where no number does; the others stand before the SESSION that ends the interruption, and only they
+    know its length.
 
     Attributes:
         time_us: host time when it was noticed.

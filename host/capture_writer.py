@@ -24,7 +24,9 @@ from kit.host.capture_records import (
     PACKET,
     SESSION,
     VERSION,
+    WITHIN_SESSION,
     CaptureHeader,
+    GapRecord,
     PacketRecord,
     SessionRecord,
     encode_packet,
@@ -47,8 +49,10 @@ class CaptureWriter:
 
     Attributes:
         path: the file.
+        header: in it.
         packets: written by this writer.
         session: of the packets that are written next, -1 before the first :meth:`begin_session`.
+        last_signal_us: host time of the last packet, or of the start of the session behind it; None without any.
     """
 
     def __init__(self, path: Path, header: CaptureHeader) -> None:
@@ -58,6 +62,7 @@ class CaptureWriter:
             CaptureError: it exists already or cannot be written.
         """
         self._set_up(path)
+        self.header = header
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -112,7 +117,7 @@ class CaptureWriter:
         self.path = path
         self.packets = 0
         self.session = -1
-        self.last_packet_us: int | None = None
+        self.last_signal_us: int | None = None
         self._begun = time.monotonic_ns()
         self._synced = time.monotonic()
         self._end = 0
@@ -143,8 +148,9 @@ class CaptureWriter:
                 last_us = max(last_us, record.time_us)
                 if isinstance(record, (PacketRecord, SessionRecord)):
                     self.session = max(self.session, record.session)
-                    self.last_packet_us = record.time_us
+                    self.last_signal_us = record.time_us
             self._end = reader.whole_bytes
+            self.header = reader.header
         os.ftruncate(self._descriptor, self._end)
         os.lseek(self._descriptor, self._end, os.SEEK_SET)
         # A wall clock that was set back in between cannot make the records run backwards.
@@ -178,10 +184,11 @@ class CaptureWriter:
         values = {"session": self.session + 1, "hello": asdict(hello), "port": port, "started": started}
         self._write(SESSION, to_json(values))
         self.session += 1
+        self.last_signal_us = self.now_us()
         return self.session
 
-    def packet(self, number: int, device_time_ms: int, body: bytes) -> None:
-        """Append a packet; ``number`` counts without end since the session began.
+    def packet(self, number: int, device_time_ms: int, body: bytes) -> PacketRecord:
+        """Append a packet; ``number`` counts without end since the session began. Returns what was written.
 
         Raises:
             CaptureError: the disk is full or failed; everything before is safe.
@@ -190,10 +197,11 @@ class CaptureWriter:
         time_us = self.now_us()
         self._append(encode_record(PACKET, time_us, encode_packet(self.session, number, device_time_ms, body)))
         self.packets += 1
-        self.last_packet_us = time_us
+        self.last_signal_us = time_us
+        return PacketRecord(time_us, self.session, number, device_time_ms, body)
 
-    def gap(self, reason: str, seconds: float, packets: int | None = None, detail: str = "") -> None:
-        """Append a GAP; ``reason`` is one of :data:`GAP_REASONS`.
+    def gap(self, reason: str, seconds: float, packets: int | None = None, detail: str = "") -> GapRecord:
+        """Append a GAP; ``reason`` is one of :data:`GAP_REASONS`. Returns what was written.
 
         Raises:
             CaptureError: as :meth:`packet`.
@@ -201,6 +209,8 @@ class CaptureWriter:
         assert reason in GAP_REASONS, reason
         values = {"reason": reason, "seconds": round(seconds, 6), "packets": packets, "detail": detail}
         self._write(GAP, to_json({k: v for k, v in values.items() if v not in (None, "")}))
+        session = self.session + (reason not in WITHIN_SESSION)
+        return GapRecord(self.now_us(), session, reason, round(seconds, 6), packets, detail)
 
     def note(self, **values: Any) -> None:
         """Append a note.

@@ -21,6 +21,9 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 """Compared fields in the order the device computes them, and the names of their axes behind the frame."""
 
+UNITS = {"packets": "packet bytes"}
+"""What a field's values are, where its name does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
@@ -61,7 +64,11 @@ class Comparison:
         return self.different_frames == 0
 
     def __str__(self) -> str:
-        compared = ", ".join(self.fields)
+        # A field of one value a frame needs no number of its own.
+        compared = ", ".join(
+            name if count.compared == self.frames else f"{count.compared:,} {UNITS.get(name, name)}"
+            for name, count in self.fields.items()
+        )
         if self.equal:
             return f"{self.frames} frames equal ({compared})"
         totals = "; ".join(

@@ -11,6 +11,7 @@ _INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s+(\S+)\s*(.*?)\s*(?:[@;].*)?$")
 _TARGET = re.compile(r"<([^>+]+)(\+0x[0-9a-f]+)?>")
 
 _THUMB_BRANCH = re.compile(r"^(?:bl|b|cbz|cbnz)(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?(?:\.n|\.w)?$")
+_THUMB_CALL = re.compile(r"^bl(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?(?:\.w)?$")
 _THUMB_STORE_BELOW = re.compile(r"\[sp, #-(\d+)\]!")
 _THUMB_SUBTRACT = re.compile(r"^sp, (?:sp, )?#(\d+)")
 
@@ -34,11 +35,13 @@ class Routine:
     odd: str = ""
 
 
-def _note_target(routine: Routine, name: str, operands: str) -> bool:
-    """Add the function that a branch names; False when it names none."""
+def _note_target(routine: Routine, name: str, operands: str, call: bool) -> bool:
+    """Add the function that a branch (or call: it comes back) names; False when it names none."""
     target = _TARGET.search(operands)
-    # A branch into the middle of another function only happens between routines of one library file.
-    if target and target.group(1) != name:
+    # A branch into the middle of another function only happens between routines of one library file. To the own
+    # function, a branch is a loop and a call is recursion, unless it goes into the middle: a Cortex-M0 has no other
+    # far branch than `bl`.
+    if target and (target.group(1) != name or (call and target.group(2) is None)):
         routine.calls.add(target.group(1))
     return target is not None
 
@@ -56,7 +59,7 @@ def _register_count(text: str) -> int:
 def _note_thumb(routine: Routine, name: str, mnemonic: str, operands: str) -> None:
     """Add what one Thumb instruction does to the stack or the flow of control."""
     if _THUMB_BRANCH.match(mnemonic):
-        _note_target(routine, name, operands)
+        _note_target(routine, name, operands, _THUMB_CALL.match(mnemonic) is not None)
     elif mnemonic in ("push", "vpush") or (mnemonic.startswith("stmdb") and operands.startswith("sp!")):
         routine.frame += _register_count(operands[operands.index("{") :])
     elif mnemonic.startswith("sub") and operands.startswith("sp,"):
@@ -77,10 +80,10 @@ def _note_riscv(routine: Routine, name: str, mnemonic: str, operands: str) -> No
     """The same for one RISC-V instruction; objdump drops the immediate from its names (``add`` is ``addi``)."""
     if mnemonic in ("jr", "jalr"):
         # Far calls go through a register, and then objdump names the target behind the instruction.
-        if not _note_target(routine, name, operands):
+        if not _note_target(routine, name, operands, mnemonic == "jalr"):
             routine.odd = routine.odd or f"{mnemonic} {operands}"
     elif _RISCV_BRANCH.match(mnemonic):
-        _note_target(routine, name, operands)
+        _note_target(routine, name, operands, mnemonic in ("jal", "call"))
     elif operands.startswith("sp,") and mnemonic not in _RISCV_STORES:
         amount = _RISCV_ADJUST.match(operands) if mnemonic in ("add", "addi") else None
         routine.frame += max(0, -int(amount.group(1))) if amount else 0

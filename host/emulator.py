@@ -7,6 +7,7 @@ import re
 import subprocess
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -115,14 +116,19 @@ def qemu_command(board: str, image: Path) -> list[str]:
     ]
 
 
-def start_qemu(board: str, image: Path) -> Emulator:
+def start_qemu(board: str, image: Path, options: Sequence[str] = ()) -> Emulator:
     """Boot ``image`` on an emulated board; returns when its serial port exists.
+
+    Args:
+        board: its name.
+        image: what it runs.
+        options: further ones for QEMU.
 
     Raises:
         ToolchainError: QEMU is not installed.
         RunnerError: unknown or not emulated board, or QEMU does not start.
     """
-    command = qemu_command(board, image)
+    command = [*qemu_command(board, image), *options]
     require_tool(command[0])
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

@@ -17,11 +17,13 @@ from kit.graph.codebook import IntegerCodebook
 from kit.graph.fingerprint import build_hash
 from kit.graph.ir import Encoder
 from kit.graph.store import load
-from kit.host.boards import BOARDS, NATIVE
+from kit.host.boards import BOARDS, NATIVE, PROCESSES
 from kit.host.toolchain import require_tool
 from kit.wire.packet import PacketLayout
 
-ImageKind = Literal["runner", "app"]
+ImageKind = Literal["runner", "app", "speed"]
+Probes = Literal["", "1", "frame"]
+"""Images with probes: none, by stage, of whole frames only (make's PROBES)."""
 MAKE_SECONDS = 900.0
 _ERROR_MARKS = (" error:", "undefined reference", "region `", "multiple definition", "No rule to make", "*** ")
 
@@ -101,20 +103,26 @@ class Firmware:
         except OSError as error:
             raise ArtifactError(f"cannot read {path}: {error.strerror}", "rebuild with kit build-firmware") from None
 
-    def image(self, kind: ImageKind, board: str = NATIVE) -> Path:
+    def image(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "") -> Path:
         """Where ``make`` puts an image; see :meth:`build`."""
-        suffix = "" if board == NATIVE else ".elf"
-        return self.folder / "build" / board / f"{kind}{suffix}"
+        suffix = "" if board in PROCESSES else ".elf"
+        folder = f"{board}-probes-{probes}" if probes else board
+        return self.folder / "build" / folder / f"{kind}{suffix}"
 
-    def build(self, kind: ImageKind, board: str = NATIVE) -> Path:
+    def build(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "") -> Path:
         """Compile an image with ``make`` and return its path; nothing is done when it is current.
 
         Raises:
             ToolchainError: make or the compiler is missing or fails, with the first error line.
+            ArtifactError: probes are asked for, and the folder is of a kit that had none.
         """
+        if probes and not (self.folder / "runtime" / "kit_probe.c").is_file():
+            raise ArtifactError(f"{self.folder} has no probes: an older kit wrote it", "rerun kit build-firmware")
         require_tool("make")
-        require_tool(_native_compiler() if board == NATIVE else BOARDS[board].compiler)
+        require_tool(_native_compiler() if board in PROCESSES else BOARDS[board].compiler)
         command = ["make", "-C", str(self.folder), kind, f"BOARD={board}"]
+        if probes:
+            command.append(f"PROBES={probes}")
         try:
             done = subprocess.run(
                 [*command, f"-j{os.cpu_count() or 1}"],
@@ -124,7 +132,7 @@ class Firmware:
             raise ToolchainError(f"{' '.join(command)}: not done after {MAKE_SECONDS:g} s") from None
         if done.returncode:
             raise ToolchainError(f"{' '.join(command)} failed: {_first_error(done.stdout + done.stderr)}")
-        image = self.image(kind, board)
+        image = self.image(kind, board, probes)
         if not image.is_file():
             raise ToolchainError(f"{' '.join(command)} did not make {image}")
         return image
@@ -132,7 +140,7 @@ class Firmware:
 
 def _make_environment() -> dict[str, str]:
     """Environment without what an outer make hands down: its RUN or BUILD would point this one elsewhere."""
-    inherited = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "RUN", "BUILD", "BOARD"}
+    inherited = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "RUN", "BUILD", "BOARD", "PROBES"}
     return {name: value for name, value in os.environ.items() if name not in inherited}
 
 

@@ -24,7 +24,9 @@ EXCEPTION_FRAME_FPU_BYTES = 108
 
 _ENCODER_CALLS = ("kit_engine_begin", "kit_engine_step", "kit_engine_put", "kit_engine_column")
 _CODEC_PREFIX = "kit_codec_"
-_HANDLERS = {"cortexm": ("kit_systick", "kit_uart_irq", "kit_timer_irq"), "riscv": ("kit_trap",)}
+_HANDLERS = {"cortexm": re.compile(r"kit_(?:systick|\w+_irq)"), "riscv": re.compile("kit_trap")}
+"""Functions that interrupts enter, by core family; handlers of a Cortex-M have these names in common."""
+
 _ENTRY = "kit_reset"
 
 _SECTION = re.compile(r"^ (\.\S+|\*fill\*)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)(?: (.*))?$")
@@ -34,7 +36,10 @@ _OBJECT_GROUPS: tuple[tuple[str, str], ...] = (
     (r"\.a\(", "compiler and C library"),
     (r"/(kit_codec|kit_normalise|kit_rvq|kit_pack)\.o$", "codec"),
     (r"/kit_(aot|tflm)\w*\.o$", "engine"),
-    (r"/(kit_app|kit_reply|kit_link|kit_cobs|kit_crc|app_main)\.o$", "application and link"),
+    (
+        r"/(kit_app|kit_reply|kit_packet|kit_source|kit_stream|replay|kit_link|kit_cobs|kit_crc|app_main)\.o$",
+        "application and link",
+    ),
     (r"_model\.o$", "encoder weights"),
     (r"_codec\.o$", "codec"),
 )
@@ -197,7 +202,8 @@ def exception_frame(board: Board) -> int:
 def _application_stack(board: Board, routines: Mapping[str, Routine], frames: Mapping[str, Frame]) -> StackUse:
     """Worst case of the main program plus that of one interrupt: all have one priority, so none interrupts another."""
     main = worst_case((_ENTRY,), routines, frames)
-    handler = worst_case(_HANDLERS[board.family], routines, frames)
+    handlers = [name for name in routines if _HANDLERS[board.family].fullmatch(name)]
+    handler = worst_case(handlers, routines, frames)
     return StackUse(main.bytes + exception_frame(board) + handler.bytes, (*main.path, *handler.path[:1]))
 
 

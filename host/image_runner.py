@@ -16,13 +16,14 @@ from kit.host.firmware import Firmware
 from kit.host.runner_files import RunnerOutput, input_bytes, parse_output
 from kit.host.runners import Progress, RunResult, check_frames, result_from_packets
 from kit.host.toolchain import require_tool
+from kit.parallel import map_blocks
 
 START_SECONDS = 60.0
 NATIVE_SECONDS_PER_FRAME = 2.0
 QEMU_SECONDS_PER_FRAME = 20.0
 """Far above what an emulated Cortex-M0 needs for a large encoder on a busy machine: only a hang gets there."""
 NATIVE_CHUNK_FRAMES, QEMU_CHUNK_FRAMES = 512, 32
-"""Frames per process: bounds the file sizes and paces the progress bar."""
+"""Frames per process: bounds the file sizes, paces the progress bar, and keeps every core of the host busy."""
 
 
 class ImageRunner:
@@ -53,10 +54,11 @@ class ImageRunner:
         image = firmware.build("runner", self._board)
         chunk = NATIVE_CHUNK_FRAMES if self._board == NATIVE else QEMU_CHUNK_FRAMES
         parts: list[RunnerOutput] = []
-        for start in range(0, len(data), chunk):
-            parts.append(self._run_chunk(image, data[start : start + chunk]))
+        blocks = [data[start : start + chunk] for start in range(0, len(data), chunk)]
+        for part in map_blocks(lambda block: self._run_chunk(image, block), blocks):
+            parts.append(part)
             if progress is not None:
-                progress(min(start + chunk, len(data)), len(data))
+                progress(min(len(parts) * chunk, len(data)), len(data))
         hashes = {part.build_hash for part in parts}
         if len(hashes) != 1:
             raise RunnerError(f"{self.name} reports several build hashes: {', '.join(sorted(hashes))}")

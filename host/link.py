@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import KitError, LinkError, LinkTimeout
-from kit.host.transport import WRITE_BYTES_PER_SECOND_MIN, Transport, open_transport
+from kit.host.transport import WRITE_BYTES_PER_SECOND_MIN, SerialTransport, Transport, open_transport
 from kit.wire.framing import MESSAGE_BYTES_MAX, Deframer, LinkCounters, frame
 from kit.wire.messages import Decoded, Hello, TailSizes, Value, encode
 from kit.wire.registry import BY_NAME, PROTOCOL_VERSION, STREAM_MODES
@@ -32,15 +32,22 @@ FIXED_BYTES_MAX = 128
 Trace = Callable[[str], None]
 
 
+class OtherProtocolError(LinkError):
+    """The device is of another version of the protocol; no second attempt will change that."""
+
+
 class Link:
     """A device that was opened; :meth:`hello` comes first, everything else after it.
 
     Usable as a context manager, which closes the port.
     """
 
-    def __init__(self, transport: Transport, trace: Trace | None = None) -> None:
-        """Args: an open line; ``trace`` is called with one line of text per message."""
+    def __init__(
+        self, transport: Transport, trace: Trace | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Args: an open line; ``trace`` is called with one line of text per message; ``clock`` gives seconds."""
         self._transport = transport
+        self._clock = clock
         self._deframer = Deframer()
         self._waiting: deque[Decoded] = deque()
         self._request = 0
@@ -74,6 +81,11 @@ class Link:
         return self._transport.name
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of its deadlines, in seconds: that of this machine, or a simulated one."""
+        return self._clock
+
+    @property
     def counters(self) -> LinkCounters:
         """What this end received, good and damaged."""
         return self._deframer.counters
@@ -88,6 +100,25 @@ class Link:
         if self._hello is None:
             raise LinkError(f"{self.name}: no hello yet")
         return self._hello
+
+    def set_baud(self, baud: int) -> None:
+        """Change the speed of a serial port; other lines have none.
+
+        Raises:
+            LinkError: the line is gone, or cannot do it.
+        """
+        if isinstance(self._transport, SerialTransport):
+            self._transport.set_baud(baud)
+
+    def ask(self, name: str, **values: Value) -> int:
+        """Send a request without waiting; its answer comes out of :meth:`receive`. Returns its number.
+
+        Raises:
+            LinkError: as :meth:`send`.
+        """
+        number = self._next_request()
+        self.send(name, request=number, **values)
+        return number
 
     def send(self, name: str, **values: Value) -> None:
         """Send one message.
@@ -106,10 +137,10 @@ class Link:
         Raises:
             LinkError: the line is gone.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = self._clock() + timeout_s
         while not self._waiting:
-            left = deadline - time.monotonic()
-            if left < 0:
+            left = deadline - self._clock()
+            if left <= 0:
                 return None
             self._waiting.extend(self._deframer.feed(self._transport.read(left)))
         message = self._waiting.popleft()
@@ -133,10 +164,10 @@ class Link:
                 raise LinkError(f"{self.name}: given up before the device answered")
             number = self._next_request()
             self.send("HELLO_REQUEST", request=number, protocol=PROTOCOL_VERSION)
-            deadline = time.monotonic() + HELLO_SECONDS
-            while (message := self.receive(deadline - time.monotonic())) is not None:
+            deadline = self._clock() + HELLO_SECONDS
+            while (message := self.receive(deadline - self._clock())) is not None:
                 if message.name == "ERROR" and message.integer("request") == number:
-                    self._raise_refusal("HELLO_REQUEST", message, 0)
+                    self.raise_refusal("HELLO_REQUEST", message, 0)
                 if message.name == "HELLO" and message.integer("request") == number:
                     return self._accept(message)
             if self._deframer.other_protocol is not None:
@@ -191,12 +222,12 @@ class Link:
             # A late answer to an earlier attempt will do, except that every STREAM_START begins a new stream.
             asked = {number} if name == "STREAM_START" else asked | {number}
             self.send(name, request=number, **values)
-            deadline = time.monotonic() + timeout_s
-            while (message := self.receive(deadline - time.monotonic())) is not None:
+            deadline = self._clock() + timeout_s
+            while (message := self.receive(deadline - self._clock())) is not None:
                 if message.name == answer and message.integer("request") in asked:
                     return message
                 if message.name == "ERROR" and message.integer("request") in asked:
-                    self._raise_refusal(name, message, attempt)
+                    self.raise_refusal(name, message, attempt)
                 elif others is not None:
                     others(message)
         raise LinkTimeout(
@@ -216,22 +247,35 @@ class Link:
         Raises:
             LinkError: as :meth:`request`; also samples that do not fit the device.
         """
+        timeout = self.send_frame(number, samples)
+        for attempt in range(ATTEMPTS):
+            if attempt > 0:
+                self.send_frame(number, samples)
+            deadline = self._clock() + timeout
+            while (message := self.receive(deadline - self._clock())) is not None:
+                if message.name == "ENCODED" and message.integer("frame") == number:
+                    return message
+                if message.name == "ERROR" and message.integer("request") == number & 0xFF:
+                    self.raise_refusal("ENCODE_FRAME", message, attempt)
+        raise LinkTimeout(f"{self.name}: no answer to ENCODE_FRAME {number}", "reset the device")
+
+    def send_frame(self, number: int, samples: NDArray[np.generic]) -> float:
+        """Send ENCODE_FRAME and do not wait; see :meth:`encode_frame`.
+
+        Returns:
+            seconds within which the answer is due when nothing else was sent before it.
+
+        Raises:
+            LinkError: the line is gone, or the samples do not fit the device.
+        """
         hello = self.device
         if samples.shape != (hello.frame_samples,) or samples.dtype.kind != "i":
             raise LinkError(
                 f"{self.name}: the device encodes frames of {hello.frame_samples} samples, got {samples.shape}"
             )
         data = samples.astype(f"<i{hello.layout.sample_bytes}").tobytes()
-        timeout = ENCODE_SECONDS + len(data) / WRITE_BYTES_PER_SECOND_MIN
-        for attempt in range(ATTEMPTS):
-            self.send("ENCODE_FRAME", frame=number, samples=data)
-            deadline = time.monotonic() + timeout
-            while (message := self.receive(deadline - time.monotonic())) is not None:
-                if message.name == "ENCODED" and message.integer("frame") == number:
-                    return message
-                if message.name == "ERROR" and message.integer("request") == number & 0xFF:
-                    self._raise_refusal("ENCODE_FRAME", message, attempt)
-        raise LinkTimeout(f"{self.name}: no answer to ENCODE_FRAME {number}", "reset the device")
+        self.send("ENCODE_FRAME", frame=number, samples=data)
+        return ENCODE_SECONDS + len(data) / WRITE_BYTES_PER_SECOND_MIN
 
     def self_test(self) -> Decoded:
         """Have the device encode its embedded frames; returns SELF_TEST_RESULT.
@@ -271,7 +315,7 @@ class Link:
         self._request = (self._request + 1) & 0xFF
         return self._request
 
-    def _raise_refusal(self, name: str, message: Decoded, attempt: int) -> None:
+    def raise_refusal(self, name: str, message: Decoded, attempt: int) -> None:
         """Raise what an ERROR says; returns when it only says that an earlier attempt is still being worked on."""
         status, detail = find_status(message.integer("status")), message.integer("detail")
         if attempt > 0 and status.name == "ERR_STATE":
@@ -284,7 +328,7 @@ class Link:
         )
 
     def _other_protocol(self, version: int) -> LinkError:
-        return LinkError(
+        return OtherProtocolError(
             f"{self.name}: the device speaks protocol {version}, this kit {PROTOCOL_VERSION}",
             "rebuild the firmware with this kit, or use the kit that built it",
         )

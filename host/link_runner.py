@@ -1,29 +1,38 @@
-"""Runs frames on a device over its serial link: a real board, or an emulated one through its UART."""
+"""Runs frames on a device over its serial link: a real board, an emulated one through its UART, or a simulated UART."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import LinkError
-from kit.host.emulator import Emulator, start
+from kit.host.bench_link import read_profile, report_of
+from kit.host.boards import NATIVE_UART
+from kit.host.emulator import start
 from kit.host.firmware import Firmware
 from kit.host.link import Link
-from kit.host.runners import Progress, RunResult, check_frames, result_from_packets
+from kit.host.pipeline import EncodedFrames, device_counters, encode_frames
+from kit.host.runners import LinkFigures, Progress, RunResult, check_frames, result_from_packets
+from kit.host.uart_model import start_uart_model
 
 
 class LinkRunner:
-    """Sends frames one by one (ENCODE_FRAME) and collects the packets; latents do not travel."""
+    """Sends frames (ENCODE_FRAME), as many at a time as the device has credits for, and collects the packets; latents
+    do not travel."""
 
-    def __init__(self, name: str, firmware: Firmware, port: Callable[[], AbstractContextManager[str]]) -> None:
-        """Args: ``port`` gives the serial port for the time of a run."""
+    def __init__(
+        self,
+        name: str,
+        firmware: Firmware,
+        connect: Callable[[], AbstractContextManager[Link]],
+    ) -> None:
+        """Args: ``connect`` gives a link for the time of a run."""
         self._name = name
         self._firmware = firmware
-        self._port = port
+        self._connect = connect
 
     @property
     def name(self) -> str:
@@ -34,46 +43,65 @@ class LinkRunner:
         """See :class:`kit.host.runners.Runner`."""
         layout = self._firmware.layout
         data = check_frames(frames, layout)
-        bodies, times = [], []
-        with self._port() as port, Link.open(port) as link:
-            hello = link.hello()
-            if hello.build_hash != self._firmware.build_hash:
-                raise LinkError(
-                    f"{port}: the device runs build {hello.build_hash}, these artifacts are build "
-                    f"{self._firmware.build_hash}",
-                    "flash this firmware, or name the run that the device was built from",
-                )
-            link.stream_stop()  # a host that was killed may have left it streaming
-            for number, samples in enumerate(data):
-                answer = link.encode_frame(number & 0xFFFF, samples)
-                bodies.append(np.frombuffer(answer.data("body"), np.uint8))
-                times.append(float(answer.integer("time_us")))
-                if progress is not None:
-                    progress(number + 1, len(data))
-        return result_from_packets(hello.build_hash, layout, np.stack(bodies), None, np.array(times))
+        with self._connect() as link:
+            greet(link, self._firmware)
+            encoded = encode_frames(link, data, progress)
+            figures = LinkFigures(_figures(link, encoded), self._ask_profile(link))
+            build_hash = link.device.build_hash
+        return result_from_packets(build_hash, layout, encoded.bodies, None, encoded.time_us, figures)
+
+    def _ask_profile(self, link: Link) -> dict[str, Any] | None:
+        """What a device with probes measured of its embedded frames: the report of ``kit bench``."""
+        if not link.device.probes:
+            return None
+        try:
+            profile = read_profile(link, self._firmware.build_hash)
+        except LinkError as error:
+            # An emulator that does not count: no reason to doubt the packets.
+            return {"missing": error.what}
+        return report_of(profile, self._firmware, self._name).as_dict()
+
+
+def greet(link: Link, firmware: Firmware) -> None:
+    """Hello, the check that the device runs these artifacts, and an end to whatever it was doing.
+
+    Raises:
+        LinkError: no answer, or another build.
+    """
+    hello = link.hello()
+    if hello.build_hash != firmware.build_hash:
+        raise LinkError(
+            f"{link.name}: the device runs build {hello.build_hash}, these artifacts are build {firmware.build_hash}",
+            "flash this firmware, or name the run that the device was built from",
+        )
+    link.stream_stop()  # a host that was killed may have left it streaming
+
+
+def _figures(link: Link, encoded: EncodedFrames) -> dict[str, Any]:
+    return {**encoded.as_dict(), "device_counters": device_counters(link)}
 
 
 def serial_runner(firmware: Firmware, port: str) -> LinkRunner:
     """A device at a serial port or pyserial URL."""
-    return LinkRunner(f"serial:{port}", firmware, lambda: nullcontext(port))
+    return LinkRunner(f"serial:{port}", firmware, lambda: Link.open(port))
 
 
-class _Booted(AbstractContextManager[str]):
-    """An emulated device for the time of a run; gives its port."""
+@contextmanager
+def _booted(firmware: Firmware, board: str) -> Iterator[Link]:
+    """A link to an emulated device, which runs as long as the link is used."""
+    with start(firmware, board) as emulator, Link.open(emulator.port) as link:
+        yield link
 
-    def __init__(self, firmware: Firmware, board: str) -> None:
-        self._firmware, self._board = firmware, board
-        self._emulator: Emulator | None = None
 
-    def __enter__(self) -> str:
-        self._emulator = start(self._firmware, self._board)
-        return self._emulator.port
-
-    def __exit__(self, *_: object) -> None:
-        if self._emulator is not None:
-            self._emulator.close()
+@contextmanager
+def _simulated(firmware: Firmware) -> Iterator[Link]:
+    """A link to a device with a simulated UART."""
+    with start_uart_model(firmware) as model, Link(model, clock=model.clock) as link:
+        yield link
 
 
 def uart_runner(firmware: Firmware, board: str) -> LinkRunner:
-    """An emulated board (or ``native``), driven through its UART like a real one."""
-    return LinkRunner(f"uart:{board}", firmware, lambda: _Booted(firmware, board))
+    """An emulated board, ``native`` or ``native-uart``, driven through its UART like a real one."""
+    if board == NATIVE_UART:
+        return LinkRunner(f"uart:{board}", firmware, lambda: _simulated(firmware))
+    return LinkRunner(f"uart:{board}", firmware, lambda: _booted(firmware, board))

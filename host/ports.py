@@ -14,7 +14,7 @@ from typing import Any
 from kit.errors import LinkError, LinkTimeout
 from kit.host.builds import KnownBuild, known_builds
 from kit.host.link import Link
-from kit.host.transport import SerialTransport
+from kit.host.transport import BAUD_RATE, SerialTransport
 from kit.wire.messages import Hello
 
 BY_ID = Path("/dev/serial/by-id")
@@ -169,22 +169,22 @@ def find_ports(by_id: Path | None = None) -> list[Port]:
     return sorted(ports, key=lambda port: _natural(port.device))
 
 
-def probe(device: str, cancelled: Callable[[], bool] = lambda: False) -> Hello:
-    """Ask one port who is there. Opening it resets some boards.
+def probe(device: str, cancelled: Callable[[], bool] = lambda: False, baud: int = BAUD_RATE) -> Hello:
+    """Ask one port who is there, at one speed. Opening it resets some boards.
 
     Raises:
         LinkError: it cannot be opened, is silent, or something else answers.
     """
-    transport = SerialTransport(device)
+    transport = SerialTransport(device, baud)
     try:
         return Link(transport).hello(PROBE_ATTEMPTS, cancelled)
     finally:
         transport.abandon()
 
 
-def _ask(port: Port, builds: Sequence[KnownBuild], cancelled: Callable[[], bool]) -> PortFinding:
+def _ask(port: Port, builds: Sequence[KnownBuild], cancelled: Callable[[], bool], baud: int) -> PortFinding:
     try:
-        hello = probe(port.device, cancelled)
+        hello = probe(port.device, cancelled, baud)
     except LinkError as error:
         silent = isinstance(error, LinkTimeout)
         problem = error.what.removeprefix(f"{port.device}: ")
@@ -201,6 +201,7 @@ def survey(
     ports: Sequence[Port],
     wanted: Callable[[Port], bool] = lambda port: port.usb,
     seconds_max: float = PROBE_SECONDS_MAX,
+    baud: int = BAUD_RATE,
 ) -> list[PortFinding]:
     """Ask the wanted ports all at once, and wait for the answers no longer than ``seconds_max``.
 
@@ -208,6 +209,7 @@ def survey(
         ports: of :func:`find_ports`.
         wanted: which of them to ask; the others are listed as not asked.
         seconds_max: after this a port without a result counts as blocked.
+        baud: speed of all of them; the time does not suffice to try several.
 
     Returns:
         one finding per port, in the same order.
@@ -218,7 +220,7 @@ def survey(
     late = threading.Event()
 
     def work(port: Port) -> None:
-        results[port.device] = _ask(port, builds, late.is_set)
+        results[port.device] = _ask(port, builds, late.is_set, baud)
 
     # Daemons: a thread that a driver holds must not keep the process.
     threads = [threading.Thread(target=work, args=(port,), daemon=True) for port in asked]

@@ -25,6 +25,19 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LinkFigures:
+    """How a target at a serial link did.
+
+    Attributes:
+        timing: :meth:`kit.host.pipeline.EncodedFrames.as_dict` and the device's counters.
+        profile: where the device's time went, from a firmware with probes; else None.
+    """
+
+    timing: dict[str, Any]
+    profile: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
     """What a target computed for n frames.
 
@@ -36,6 +49,7 @@ class RunResult:
         scale_code: uint8[n]; None without side information.
         packets: uint8[n, packet_bytes].
         time_us: float64[n], encoding time the device measured; None where it measures none.
+        link: figures of the serial link; None where there was none.
     """
 
     build_hash: str
@@ -45,6 +59,18 @@ class RunResult:
     scale_code: NDArray[np.uint8] | None
     packets: NDArray[np.uint8]
     time_us: NDArray[np.float64] | None = None
+    link: LinkFigures | None = None
+
+    def head(self, count: int) -> RunResult:
+        """The same for the first ``count`` frames."""
+
+        def cut(values: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if values is None else values[:count]
+
+        return RunResult(
+            self.build_hash, cut(self.latents), self.indices[:count], cut(self.mean), cut(self.scale_code),
+            self.packets[:count], cut(self.time_us),
+        )  # fmt: skip
 
 
 class Runner(Protocol):
@@ -86,6 +112,7 @@ def result_from_packets(
     packets: NDArray[np.uint8],
     latents: NDArray[np.int8] | None,
     time_us: NDArray[np.float64] | None = None,
+    link: LinkFigures | None = None,
 ) -> RunResult:
     """A result whose indices and side information are those in its packets.
 
@@ -93,7 +120,7 @@ def result_from_packets(
         ShapeError: the packets do not have the layout.
     """
     fields = layout.unpack_batch(packets)
-    return RunResult(build_hash, latents, fields.indices, fields.mean, fields.scale_code, packets, time_us)
+    return RunResult(build_hash, latents, fields.indices, fields.mean, fields.scale_code, packets, time_us, link)
 
 
 class _PythonRunner:

@@ -31,3 +31,14 @@ class SequenceTracker:
         self.received += 1
         self.next_number = number + 1
         return number
+
+    def restart(self) -> None:
+        """Follow a new stream from its first packet on; the counts go on."""
+        self.next_number = 0
+
+    def finish(self, sent: int) -> int:
+        """Count as lost what is missing at the end of a stream of ``sent`` packets; returns how many."""
+        missing = max(0, sent - self.next_number)
+        self.lost += missing
+        self.next_number += missing
+        return missing

@@ -73,7 +73,8 @@ def _own_bytes(name: str, routines: Mapping[str, Routine], frames: Mapping[str, 
         raise ToolchainError(f"{name} calls through a pointer: its stack has no bound", _FIX)
     if not frame.fixed:
         raise ToolchainError(f"{name} takes a variable amount of stack", _FIX)
-    return frame.bytes
+    # Assembly within a function may push what the compiler does not count.
+    return max(frame.bytes, routines[name].frame)
 
 
 def worst_case(roots: Iterable[str], routines: Mapping[str, Routine], frames: Mapping[str, Frame]) -> StackUse:

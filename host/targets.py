@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.errors import RunnerError
-from kit.host.boards import BOARDS, NATIVE, emulated_boards, find_board
+from kit.host.boards import BOARDS, NATIVE, PROCESSES, emulated_boards, find_board
 from kit.host.firmware import Firmware
 from kit.host.image_runner import ImageRunner
 from kit.host.link_runner import serial_runner, uart_runner
@@ -30,7 +30,7 @@ def parse_targets(text: str) -> tuple[str, ...]:
             continue
         if kind not in ("qemu", "uart", "serial") or not rest:
             raise RunnerError(f"no target {name!r}", f"targets: {FORMS}; boards: {', '.join(BOARDS)}")
-        if kind in ("qemu", "uart") and not (kind == "uart" and rest == NATIVE):
+        if kind in ("qemu", "uart") and not (kind == "uart" and rest in PROCESSES):
             find_board(rest)
     return names
 

@@ -58,7 +58,7 @@ def _gone(name: str) -> LinkError:
 class SerialTransport:
     """A serial port or URL through pyserial, opened exclusively."""
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, baud: int = BAUD_RATE) -> None:
         """Open ``port``.
 
         Raises:
@@ -66,9 +66,7 @@ class SerialTransport:
         """
         self._name = port
         try:
-            self._serial = serial.serial_for_url(
-                port, BAUD_RATE, timeout=0, write_timeout=write_seconds(0), exclusive=True
-            )
+            self._serial = serial.serial_for_url(port, baud, timeout=0, write_timeout=write_seconds(0), exclusive=True)
         except (OSError, ValueError) as error:
             raise _open_error(port, error) from None
 
@@ -99,6 +97,21 @@ class SerialTransport:
         except serial.SerialTimeoutException:
             raise LinkTimeout(f"{self._name}: the device does not take our bytes", "reset it") from None
         except (OSError, TypeError):
+            raise _gone(self._name) from None
+
+    def set_baud(self, baud: int) -> None:
+        """Change the speed; the port stays open, so that the device is not reset.
+
+        Raises:
+            LinkError: the line is gone, or the port cannot do it.
+        """
+        try:
+            self._serial.baudrate = baud
+            self._serial.reset_input_buffer()
+        except (ValueError, NotImplementedError):
+            raise LinkError(f"{self._name}: the port cannot do {baud} baud", "give another --baud") from None
+        except Exception:
+            # Not only OSError: termios has an error class of its own, which not every system has.
             raise _gone(self._name) from None
 
     def close(self) -> None:
@@ -212,10 +225,10 @@ class DescriptorTransport:
             self._descriptor = None
 
 
-def open_transport(port: str | int) -> Transport:
+def open_transport(port: str | int, baud: int = BAUD_RATE) -> Transport:
     """A transport for a port name, a pyserial URL (``socket://host:port``, ``rfc2217://...``) or a descriptor.
 
     Raises:
         LinkError: it cannot be opened.
     """
-    return DescriptorTransport(port) if isinstance(port, int) else SerialTransport(port)
+    return DescriptorTransport(port) if isinstance(port, int) else SerialTransport(port, baud)

@@ -12,14 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit import golden
-from kit.errors import KitError, MismatchError, ToolchainError
+from kit.errors import KitError, MismatchError, RunnerError, ToolchainError
 from kit.files import read_npz
 from kit.host.compare import Comparison, Mismatch, compare, first_layer_mismatch
 from kit.host.firmware import Firmware
-from kit.host.runners import Runner, RunResult, check_frames, golden_runner, reference_runner, result_from_packets
+from kit.host.runners import (
+    LinkFigures,
+    Runner,
+    RunResult,
+    check_frames,
+    golden_runner,
+    reference_runner,
+    result_from_packets,
+)
 from kit.host.targets import make_runner, parse_targets
 from kit.reference.encoder import encode_layers
 from kit.reference.normalise import lsb_bits, normalise
+from kit.reference.random_inputs import UNUSUAL_KINDS
+from kit.reference.random_inputs import random_frames as unusual_frames
 
 State = Literal["passed", "failed", "skipped"]
 TargetProgress = Callable[[str, int, int], None]
@@ -28,7 +38,8 @@ TargetProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class FrameSet:
-    """Frames to validate with, int16 or int32 [n, T], and where they come from; packets where those are known."""
+    """Frames to validate with, int16 or int32 [n, T], and where they come from; what was recorded for the first of them
+    where that is known."""
 
     frames: NDArray[Any]
     label: str
@@ -46,6 +57,7 @@ class Outcome:
     comparison: Comparison | None = None
     layer: Mismatch | None = None
     time_us_median: float | None = None
+    link: LinkFigures | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -57,7 +69,31 @@ class Outcome:
             "comparison": None if self.comparison is None else self.comparison.as_dict(),
             "first_layer_mismatch": None if self.layer is None else str(self.layer),
             "time_us_median": self.time_us_median,
+            "link": None if self.link is None else self.link.timing,
+            "profile": None if self.link is None else self.link.profile,
         }
+
+    @property
+    def link_text(self) -> str:
+        """Throughput, round trips and device time in a line; empty for a target without a link."""
+        if self.link is None:
+            return ""
+        found = self.link.timing
+        return (
+            f"{found['frames_per_second']:.1f} frames/s with {found['credits']} under way, round trip "
+            f"{found['round_trip_ms_p50']:.1f} ms (p50), {found['round_trip_ms_p99']:.1f} ms (p99), on the device "
+            f"{found['device_us_p50']:.0f} us a frame (p50), {found['device_us_p99']:.0f} us (p99)" + self._counted()
+        )
+
+    def _counted(self) -> str:
+        """What the probes of the device counted, where it has any."""
+        profile = None if self.link is None else self.link.profile
+        if profile is None:
+            return ""
+        if "missing" in profile:
+            return f"; probes: {profile['missing']}"
+        whole = next(row["mean"] for row in profile["totals"] if row["part"] == "codec")
+        return f", {whole:,.0f} {profile['unit']} a frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +146,23 @@ def vector_frames(firmware: Firmware, count: int | None = None) -> FrameSet:
 
 
 def random_frames(firmware: Firmware, count: int, seed: int) -> FrameSet:
-    """Frames that recordings rarely hold: noise at every amplitude, steps, single spikes, rails and flat lines."""
+    """Frames that recordings rarely hold: :data:`kit.reference.random_inputs.UNUSUAL_KINDS` in turn."""
     layout = firmware.layout
     rng = np.random.default_rng(seed)
-    low, high = -(1 << (layout.sample_bits - 1)), (1 << (layout.sample_bits - 1)) - 1
-    shape = (count, layout.frame_samples)
-    amplitude = 2.0 ** rng.uniform(0, layout.sample_bits - 1, (count, 1))
-    centre = rng.uniform(low, high, (count, 1))
-    frames = centre + amplitude * rng.standard_normal(shape)
-    place = rng.integers(0, layout.frame_samples, count)
-    rows = np.arange(count)
-    kind = rows % 8
-    frames[kind == 3] = centre[kind == 3]
-    frames[rows[kind == 4], place[kind == 4]] = high
-    frames[kind == 5] = np.where(rng.random(shape) < 0.5, low, high)[kind == 5]
-    steps = np.arange(layout.frame_samples)[None, :] >= place[:, None]
-    frames[kind == 6] = np.where(steps, high, low)[kind == 6]
-    container = np.int16 if layout.sample_bytes == 2 else np.int32
-    return FrameSet(np.clip(np.rint(frames), low, high).astype(container), f"random, seed {seed}")
+    frames = unusual_frames(rng, count, layout.frame_samples, UNUSUAL_KINDS, layout.sample_bits)
+    return FrameSet(frames, f"{count} random, seed {seed}")
+
+
+def join(sets: Sequence[FrameSet]) -> FrameSet:
+    """Frames of several sets, one after the other; recorded packets are kept for those of the first.
+
+    Raises:
+        RunnerError: there is no set.
+    """
+    if not sets:
+        raise RunnerError("no frames to run", "give at least one")
+    label = " and ".join(each.label for each in sets)
+    return FrameSet(np.concatenate([each.frames for each in sets]), label, sets[0].recorded)
 
 
 def _truth(firmware: Firmware) -> Runner:
@@ -164,7 +199,7 @@ def validate(
     want = truth.run(data, _bound(progress, truth.name))
     outcomes = []
     if frames.recorded is not None:
-        outcomes.append(_judge("vectors.npz", want, frames.recorded, 0.0))
+        outcomes.append(_judge("vectors.npz", want.head(len(frames.recorded.packets)), frames.recorded, 0.0))
     python = [] if truth.name == "reference" or firmware.encoder.graph.opaque else ["reference"]
     for name in dict.fromkeys([*python, *names]):
         if name == truth.name:
@@ -224,7 +259,7 @@ def _judge(target: str, want: RunResult, got: RunResult, seconds: float) -> Outc
     except MismatchError as error:
         return Outcome(target, "failed", str(error), seconds)
     median = None if got.time_us is None else float(np.median(got.time_us))
-    return Outcome(target, "passed" if result.equal else "failed", str(result), seconds, result, None, median)
+    return Outcome(target, "passed" if result.equal else "failed", str(result), seconds, result, None, median, got.link)
 
 
 def _layer_mismatch(firmware: Firmware, data: NDArray[Any], comparison: Comparison) -> Mismatch | None:

@@ -22,6 +22,8 @@ Norm = Literal["batch", "layer", "none"]
 
 KERNEL = 7
 """Taps of every encoder convolution but the 1x1 ones (SEED: kernel 7, stride 2)."""
+DENSE_STAGES = 2
+"""Leading encoder stages with a dense convolution; the later ones are depthwise separable (SEED)."""
 
 _C_WORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register

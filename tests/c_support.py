@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,19 +17,25 @@ from kit.graph.codebook import IntegerCodebook
 from kit.graph.fingerprint import build_hash
 from kit.graph.ir import Encoder
 from kit.graph.reader import read_tflite
+from kit.host.boards import BOARDS
 from kit.reference.device_path import DevicePath, DeviceResult
 from kit.render import Vectors, render_firmware, write_firmware
 from tests.models import encoder_for, random_codebook, random_frames
-from tests.support import ROOT, need
+from tests.support import ROOT, need, need_target
 
 RUNTIME = ROOT / "firmware" / "runtime"
 AOT = ROOT / "firmware" / "engines" / "aot"
 PORTS = ROOT / "firmware" / "ports"
 C_TESTS = ROOT / "tests" / "c"
 CODEC_SOURCES = tuple(
-    [RUNTIME / f"kit_{name}.c" for name in ("codec", "normalise", "rvq", "pack")]
-    + sorted(AOT.glob("*.c"))
+    [RUNTIME / f"kit_{name}.c" for name in ("codec", "normalise", "rvq", "pack")] + sorted(AOT.glob("*.c"))
 )
+REPLAY = ROOT / "firmware" / "sources" / "replay"
+APP_SOURCES = (
+    *(RUNTIME / f"kit_{name}.c" for name in ("crc", "cobs", "link", "packet", "reply", "source", "stream", "app")),
+    REPLAY / "replay.c",
+)
+"""The application without its port."""
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILERS = ("gcc", "clang")
@@ -61,6 +68,14 @@ def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> 
     files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook))
     write_firmware(files, folder)
     return Rendered(config, model, encoder, codebook, samples, expected, files, folder)
+
+
+def allow_any_codebook(folder: Path) -> None:
+    """Make the kit_config.h of a rendered folder one for models whose codebooks differ in width."""
+    header = folder / "kit_config.h"
+    text, count = re.subn(r"KIT_CODEBOOK_BITS \d+", "KIT_CODEBOOK_BITS 0", header.read_text())
+    assert count == 1
+    header.write_text(text)
 
 
 def compile_c(
@@ -114,3 +129,29 @@ def assert_equal_results(output: bytes, rendered: Rendered) -> None:
             f"{len(wrong)} of {latents.size} differ"
         )
     assert np.array_equal(packets, expected.packets)
+
+
+def run_bare(
+    board_name: str, flags: Sequence[str], sources: Iterable[Path], includes: Iterable[Path], folder: Path
+) -> int:
+    """Compile C with the start-up of a board's port, run it in the emulator; its exit code.
+
+    Args:
+        board_name: an emulated board.
+        flags: in place of the board's own, where there are any.
+        sources: the program, with a ``main``.
+        includes: folders of its headers; runtime, engine and port are there already.
+        folder: for the image.
+    """
+    board = BOARDS[board_name]
+    need_target(board.name)
+    image, common = folder / "image.elf", PORTS / "common"
+    command = [board.compiler, "-O2", *(flags or board.cpu_flags), *board.specs, "-std=c99", *WARNINGS]
+    command += ["-ffunction-sections", "-nostartfiles", "-Wl,--gc-sections", "-T", str(common / f"{board.family}.ld")]
+    command += ["-L", str(PORTS / board.name)]
+    command += [f"-I{path}" for path in (RUNTIME, AOT, common, PORTS / board.name, *includes)]
+    parts = [*sources, common / f"{board.family}_start.c", C_TESTS / "bare_end.c"]
+    done = subprocess.run([*command, *map(str, parts), "-o", str(image)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    command = [*board.emulate(image), "-serial", "null", "-semihosting-config", "enable=on,target=native"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).returncode

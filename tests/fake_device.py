@@ -8,7 +8,7 @@ import threading
 import time
 import tty
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ import numpy as np
 
 from kit.config import Config, parse_config
 from kit.graph.codebook import IntegerCodebook
+from kit.host.probes import stage_numbers
 from kit.server.bundle import write_bundle
 from kit.server.spec import DecoderSpec, Layer
 from kit.wire.framing import Deframer, frame
@@ -87,6 +88,7 @@ class FakeDevice:
         fault: applied to everything it sends.
         hangs_after: sends no packet beyond so many.
         interval_s: between packets.
+        profile: stage number to (total, worst, visits) that PROFILE tells; ``profile_unit`` its unit.
     """
 
     def __init__(
@@ -95,11 +97,15 @@ class FakeDevice:
         fault: Fault | None = None,
         hangs_after: int | None = None,
         interval_s: float = 0.0005,
+        profile: Mapping[int, tuple[int, int, int]] | None = None,
+        profile_unit: int = 1,
     ) -> None:
         self.hello = hello
         self.fault = fault
         self.hangs_after = hangs_after
         self.interval_s = interval_s
+        self.profile = profile or {}
+        self.profile_unit = profile_unit
         self.received: list[str] = []
         self.ignore: Counter[str] = Counter()
         """How many more requests of a name go unanswered."""
@@ -145,6 +151,11 @@ class FakeDevice:
                 self._thread.join(5)
             os.close(self._slave)
             os.close(self._master)
+
+    def reset(self) -> None:
+        """Start anew while the port stays: nothing is streamed, every count is 0."""
+        self._left = 0
+        self._sent.clear()
 
     def raw(self, data: bytes) -> None:
         """Put bytes on the line."""
@@ -196,9 +207,16 @@ class FakeDevice:
             self.say("STREAM_STATE", request=request, state=0, packets=self._seq, dropped=0)
         elif name == "SELF_TEST":
             self.say("SELF_TEST_RESULT", request=request, frames=8, failed=0, first_failed=0)
+        elif name == "PROFILE_REQUEST":
+            stage = message.integer("stage")
+            total, worst, visits = self.profile.get(stage, (0, 0, 0))
+            self.say(
+                "PROFILE", request=request, stage=stage, stages=stage_numbers().count, unit=self.profile_unit, frames=8,
+                visits=visits, total_low=total & 0xFFFF_FFFF, total_high=total >> 32, worst=worst,
+            )  # fmt: skip
         elif name == "COUNTERS_REQUEST":
             zeros = {field.name: 0 for field in BY_NAME["COUNTERS"].fields if field.name != "request"}
-            self.say("COUNTERS", request=request, **zeros)
+            self.say("COUNTERS", request=request, **{**zeros, "tx_packets": self._sent["PACKET"]})
 
     def _stream(self) -> None:
         if self.hangs_after is not None and self._seq >= self.hangs_after:

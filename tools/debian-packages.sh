@@ -8,6 +8,9 @@ set -eu
 there() {
     case "$1" in
         python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+        # Its libraries are another package, which only this option finds.
+        riscv64-unknown-elf-gcc)
+            printf '#include <stdint.h>\n#include <string.h>\n' | "$1" --specs=picolibc.specs -E - >/dev/null 2>&1 ;;
         *gcc) printf '#include <stdint.h>\n#include <string.h>\n' | "$1" -E - >/dev/null 2>&1 ;;
         clang) echo 'int main(void) { return 0; }' | clang -x c -fsanitize=address - -o /dev/null 2>/dev/null ;;
         *) command -v "$1" >/dev/null 2>&1 ;;

@@ -2,36 +2,34 @@
 
 #include <string.h>
 
+#include "kit_app_jobs.h"
 #include "kit_port.h"
+#include "kit_probe.h"
+#include "kit_profile.h"
 #include "kit_reply.h"
+#include "kit_source.h"
+#include "kit_stream.h"
 #include KIT_VECTORS_HEADER
 
-enum { JOB_NONE, JOB_ENCODE, JOB_SELF_TEST, JOB_STREAM };
-enum { NOTICE_NONE, NOTICE_ERROR, NOTICE_SELF_TEST_RESULT, NOTICE_STREAM_FINISHED };
-
 KIT_STATIC_ASSERT(KIT_APP_CHUNK_BYTES <= 255, chunk_counts_fit_a_byte);
-
-static kit_codec_t *codec_of(kit_app_t *app)
-{
-    return KIT_CODEC(&app->storage);
-}
+KIT_STATIC_ASSERT(KIT_APP_PACKET_BYTES <= 0xFFFF, a_packet_body_fits_its_length_field);
 
 /* ---- jobs ---- */
 
-static void begin_job(kit_app_t *app, uint8_t job, uint8_t request)
+void kit_app_begin_job(kit_app_t *app, uint8_t job, uint8_t request)
 {
-    kit_codec_reset(codec_of(app));
+    kit_codec_reset(kit_app_codec(app));
     app->job = job;
     app->request = request;
     app->frame = 0;
     app->sample = 0;
 }
 
-static void fail_job(kit_app_t *app, int status)
+void kit_app_fail_job(kit_app_t *app, int status)
 {
     app->failure = (int8_t)status;
     app->failure_detail = app->frame;
-    app->notice = NOTICE_ERROR;
+    app->notice = KIT_NOTICE_ERROR;
 }
 
 /* Bytes of a sample in ENCODE_FRAME. */
@@ -46,30 +44,83 @@ static kit_sample_t wire_sample(const uint8_t *at)
     return KIT_MODEL.sample_bits <= 16 ? (kit_sample_t)(int16_t)kit_get_u16(at) : (kit_sample_t)kit_get_u32(at);
 }
 
-static void start_encode(kit_app_t *app, const uint8_t *message)
+/* The frame in the receive buffer goes to the codec, whose empty ring holds it, and the buffer is free again. */
+static void start_encode(kit_app_t *app)
 {
-    begin_job(app, JOB_ENCODE, message[1]);
-    app->frame = kit_get_u16(message + KIT_ENCODE_FRAME_FRAME_AT);
+    kit_sample_t samples[KIT_APP_SAMPLES_MAX];
+    kit_app_begin_job(app, KIT_JOB_ENCODE, app->rx[1]);
+    app->frame = kit_get_u16(app->rx + KIT_ENCODE_FRAME_FRAME_AT);
     app->begun_us = app->now_us;
-    const uint8_t *at = message + KIT_ENCODE_FRAME_SAMPLES_AT;
-    for (uint32_t i = 0; i < KIT_FRAME_SAMPLES; i++, at += wire_sample_bytes()) {
-        const kit_sample_t sample = wire_sample(at);
-        (void)kit_codec_push(codec_of(app), &sample, 1); /* an empty ring holds a whole frame */
+    const uint8_t *at = app->rx + KIT_ENCODE_FRAME_SAMPLES_AT;
+    for (uint32_t done = 0; done < KIT_FRAME_SAMPLES;) {
+        uint32_t count = 0;
+        for (; count < KIT_APP_SAMPLES_MAX && done + count < KIT_FRAME_SAMPLES; count++, at += wire_sample_bytes()) {
+            samples[count] = wire_sample(at);
+        }
+        (void)kit_codec_push(kit_app_codec(app), samples, count);
+        done += count;
     }
+    app->held = false;
 }
 
 static bool step_encode(kit_app_t *app)
 {
-    const kit_status_t status = kit_codec_poll(codec_of(app));
+    const kit_status_t status = kit_codec_poll(kit_app_codec(app));
     if (status < 0) {
-        app->job = JOB_NONE;
-        fail_job(app, status);
-    } else if (status == KIT_PACKET && kit_link_tx_idle(&app->link)) {
-        const uint8_t *body = kit_codec_packet(codec_of(app), NULL);
+        app->job = KIT_JOB_NONE;
+        kit_app_fail_job(app, status);
+    } else if (status == KIT_PACKET && kit_link_tx_room(&app->link)) {
+        const uint8_t *body = kit_codec_packet(kit_app_codec(app), NULL);
         kit_reply_encoded(&app->link, app->frame, app->now_us - app->begun_us, body, KIT_PACKET_BYTES);
-        app->job = JOB_NONE;
+        app->job = KIT_JOB_NONE;
     }
     return true;
+}
+
+/* ---- profile: a self-test that counts; only with probes ---- */
+
+static void end_profiled_frame(const kit_app_t *app)
+{
+#if defined(KIT_PROBES)
+    if (app->job == KIT_JOB_PROFILE) {
+        kit_profile_frame();
+    }
+#else
+    (void)app;
+#endif
+}
+
+/* The notice that tells what was measured, or that packets were wrong: then nothing can be said. */
+static uint8_t end_profile(kit_app_t *app)
+{
+#if defined(KIT_PROBES)
+    kit_profile_end();
+#endif
+    if (app->failed == 0) {
+        return KIT_NOTICE_PROFILE;
+    }
+    kit_app_fail_job(app, KIT_ERR_ENGINE);
+    app->failure_detail = app->first_failed;
+    return KIT_NOTICE_ERROR;
+}
+
+static void start_profile(kit_app_t *app, uint8_t request)
+{
+    kit_app_begin_job(app, KIT_JOB_PROFILE, request);
+    app->failed = 0;
+    app->first_failed = 0;
+#if defined(KIT_PROBES)
+    kit_profile_begin();
+#endif
+}
+
+static void reply_profile(kit_app_t *app, uint8_t request, uint8_t stage)
+{
+#if defined(KIT_PROBES)
+    kit_profile_reply(&app->link, request, stage);
+#else
+    kit_reply_error(&app->link, request, KIT_ERR_COMMAND, stage);
+#endif
 }
 
 static void judge_self_test(kit_app_t *app, const uint8_t *packet)
@@ -82,152 +133,51 @@ static void judge_self_test(kit_app_t *app, const uint8_t *packet)
     }
     app->frame++;
     app->sample = 0;
+    end_profiled_frame(app);
     if (app->frame == KIT_EMBEDDED_FRAMES) {
-        app->job = JOB_NONE;
-        app->notice = NOTICE_SELF_TEST_RESULT;
+        app->notice = app->job == KIT_JOB_PROFILE ? end_profile(app) : (uint8_t)KIT_NOTICE_SELF_TEST_RESULT;
+        app->job = KIT_JOB_NONE;
     }
 }
 
-/* Push the rest of the embedded frame as far as one poll may; returns how many samples went in. */
-static uint32_t push_embedded(kit_app_t *app, uint32_t samples_max)
+/* Push the next samples of the embedded frame. */
+static void push_embedded(kit_app_t *app)
 {
     uint32_t count = (uint32_t)KIT_FRAME_SAMPLES - app->sample;
-    if (count > samples_max) {
-        count = samples_max;
+    if (count > KIT_APP_SAMPLES_MAX) {
+        count = KIT_APP_SAMPLES_MAX;
     }
-    const size_t taken = kit_codec_push(codec_of(app), &KIT_EMBEDDED_SAMPLES[app->frame][app->sample], count);
+    KIT_PROBE_SWITCH(KIT_PROBE_INPUT);
+    const size_t taken = kit_codec_push(kit_app_codec(app), &KIT_EMBEDDED_SAMPLES[app->frame][app->sample], count);
+    KIT_PROBE_SWITCH(KIT_PROBE_OFF);
     app->sample = (uint16_t)(app->sample + taken);
-    return (uint32_t)taken;
 }
 
 static bool step_self_test(kit_app_t *app)
 {
-    const kit_status_t status = kit_codec_poll(codec_of(app));
+    KIT_PROBE_SWITCH(KIT_PROBE_REST);
+    const kit_status_t status = kit_codec_poll(kit_app_codec(app));
+    KIT_PROBE_SWITCH(KIT_PROBE_OFF);
     if (status < 0) {
         judge_self_test(app, NULL);
     } else if (status == KIT_PACKET) {
-        judge_self_test(app, kit_codec_packet(codec_of(app), NULL));
+        judge_self_test(app, kit_codec_packet(kit_app_codec(app), NULL));
     } else if (status == KIT_IDLE) {
-        (void)push_embedded(app, KIT_APP_REPLAY_SAMPLES_MAX);
+        push_embedded(app);
     }
     return true;
-}
-
-static void start_stream(kit_app_t *app, const uint8_t *message)
-{
-    begin_job(app, JOB_STREAM, message[KIT_STREAM_START_REQUEST_AT]);
-    app->mode = message[KIT_STREAM_START_MODE_AT];
-    app->packets = kit_get_u32(message + KIT_STREAM_START_PACKETS_AT);
-    app->packet_waits = false;
-    app->pushed = 0;
-    app->sent = 0;
-    app->lost = 0;
-    app->due_us = app->now_us;
-    app->due_rest = 0;
-    app->arrivals_count = 0;
-}
-
-/* A frame is done with, sent or lost; returns when its last sample arrived. */
-static uint16_t finish_frame(kit_app_t *app)
-{
-    const uint16_t arrival = app->arrivals[0];
-    app->arrivals_count--;
-    memmove(app->arrivals, app->arrivals + 1, app->arrivals_count * sizeof app->arrivals[0]);
-    app->packet_waits = false;
-    return arrival;
-}
-
-static bool replay_ended(const kit_app_t *app)
-{
-    return app->packets != 0 && app->pushed == app->packets;
-}
-
-/* Push up to `samples_max` samples of the recording; `late_us` ago the last of them arrived. Returns how many went in. */
-static uint32_t replay(kit_app_t *app, uint32_t samples_max, uint32_t late_us)
-{
-    if (app->arrivals_count == KIT_APP_ARRIVALS_MAX) {
-        return 0;
-    }
-    const uint32_t taken = push_embedded(app, samples_max);
-    if (app->sample == KIT_FRAME_SAMPLES) {
-        app->arrivals[app->arrivals_count++] = (uint16_t)(app->clock_ms - late_us / 1000u);
-        app->pushed++;
-        app->sample = 0;
-        app->frame = (uint16_t)(app->frame + 1u == KIT_EMBEDDED_FRAMES ? 0u : app->frame + 1u);
-    }
-    return taken;
-}
-
-/* Realtime: push every sample whose time has come. A sample that finds no room is lost like a sensor's would be; the
- * recording does not advance, so that every packet still equals its reference. */
-static bool replay_due(kit_app_t *app)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < KIT_APP_REPLAY_SAMPLES_MAX && !replay_ended(app); i++) {
-        const uint32_t late_us = app->now_us - app->due_us;
-        if (late_us > 0x7FFFFFFFu) {
-            break;
-        }
-        if (app->packet_waits && kit_codec_room(codec_of(app)) <= 1) {
-            /* The line is slower than the sensor: give up the packet rather than samples. Its number is left out. */
-            (void)kit_codec_packet(codec_of(app), NULL);
-            (void)finish_frame(app);
-            app->lost++;
-            app->counters.tx_dropped++;
-        }
-        if (replay(app, 1, late_us) == 0) {
-            app->counters.samples_dropped++;
-        }
-        app->due_us += 1000000000u / KIT_MODEL.sample_rate_mhz;
-        app->due_rest += 1000000000u % KIT_MODEL.sample_rate_mhz;
-        if (app->due_rest >= KIT_MODEL.sample_rate_mhz) {
-            app->due_rest -= KIT_MODEL.sample_rate_mhz;
-            app->due_us++;
-        }
-        any = true;
-    }
-    return any;
-}
-
-static bool step_stream(kit_app_t *app)
-{
-    const bool realtime = app->mode == KIT_STREAM_MODE_REALTIME;
-    const bool pushed = realtime && replay_due(app);
-    const kit_status_t status = kit_codec_poll(codec_of(app));
-    if (status < 0) {
-        (void)finish_frame(app);
-        app->lost++;
-        fail_job(app, status);
-    } else if (status == KIT_PACKET) {
-        app->packet_waits = true;
-        if (kit_link_tx_idle(&app->link)) {
-            const uint8_t *body = kit_codec_packet(codec_of(app), NULL);
-            const uint16_t seq = (uint16_t)((app->sent + app->lost) & 0xFFFFu);
-            kit_reply_packet(&app->link, seq, finish_frame(app), body, KIT_PACKET_BYTES);
-            app->sent++;
-            app->counters.tx_packets++;
-        }
-    }
-    if (app->packets != 0 && app->sent + app->lost == app->packets && app->notice == NOTICE_NONE) {
-        app->job = JOB_NONE;
-        app->notice = NOTICE_STREAM_FINISHED;
-        return true;
-    }
-    /* Fast: the next frame goes in when the codec has nothing else to do. */
-    const bool replayed = !realtime && status == KIT_IDLE && !replay_ended(app) &&
-                          replay(app, KIT_APP_REPLAY_SAMPLES_MAX, 0) != 0;
-    return pushed || replayed || status != KIT_IDLE;
 }
 
 static bool step_job(kit_app_t *app)
 {
     switch (app->job) {
-    case JOB_ENCODE:
+    case KIT_JOB_ENCODE:
         return step_encode(app);
-    case JOB_SELF_TEST:
+    case KIT_JOB_SELF_TEST:
+    case KIT_JOB_PROFILE:
         return step_self_test(app);
-    case JOB_STREAM:
-        return step_stream(app);
+    case KIT_JOB_STREAM:
+        return kit_stream_step(app);
     default:
         return false;
     }
@@ -258,23 +208,39 @@ static kit_status_t refusal(const kit_app_t *app, const uint8_t *message, size_t
     if (expected == 0) {
         return KIT_ERR_COMMAND;
     }
+    /* Before the length, which another version may have changed. */
+    if (type == KIT_MSG_HELLO_REQUEST && bytes > KIT_HELLO_REQUEST_PROTOCOL_AT &&
+        message[KIT_HELLO_REQUEST_PROTOCOL_AT] != KIT_PROTOCOL_VERSION) {
+        *detail = KIT_PROTOCOL_VERSION;
+        return KIT_ERR_PROTOCOL;
+    }
     *detail = expected;
     if (bytes != expected) {
         return KIT_ERR_LENGTH;
-    }
-    if (type == KIT_MSG_HELLO_REQUEST && message[KIT_HELLO_REQUEST_PROTOCOL_AT] != KIT_PROTOCOL_VERSION) {
-        *detail = KIT_PROTOCOL_VERSION;
-        return KIT_ERR_PROTOCOL;
     }
     if (type == KIT_MSG_STREAM_START && message[KIT_STREAM_START_MODE_AT] > KIT_STREAM_MODE_FAST) {
         *detail = KIT_STREAM_MODE_FAST;
         return KIT_ERR_ARGUMENT;
     }
+    if (type == KIT_MSG_PROFILE_REQUEST) {
+#if defined(KIT_PROBES)
+        if (message[KIT_PROFILE_REQUEST_STAGE_AT] >= KIT_PROBE_STAGES) {
+            *detail = KIT_PROBE_STAGES - 1;
+            return KIT_ERR_ARGUMENT;
+        }
+#else
+        *detail = type;
+        return KIT_ERR_COMMAND;
+#endif
+    }
     *detail = 0;
-    /* A stream may be started anew at any time, so that a host that lost its connection can begin again. */
-    const bool restarts = type == KIT_MSG_STREAM_START && app->job == JOB_STREAM;
-    const bool needs_codec = type == KIT_MSG_ENCODE_FRAME || type == KIT_MSG_SELF_TEST || type == KIT_MSG_STREAM_START;
-    return needs_codec && !restarts && app->job != JOB_NONE ? KIT_ERR_STATE : KIT_OK;
+    /* A stream may be started anew at any time, so that a host that lost its connection can begin again; a frame may
+     * wait for the one before it. */
+    const bool follows = (type == KIT_MSG_STREAM_START && app->job == KIT_JOB_STREAM) ||
+                         (type == KIT_MSG_ENCODE_FRAME && app->job == KIT_JOB_ENCODE);
+    const bool needs_codec = type == KIT_MSG_ENCODE_FRAME || type == KIT_MSG_SELF_TEST ||
+                             type == KIT_MSG_STREAM_START || type == KIT_MSG_PROFILE_REQUEST;
+    return needs_codec && !follows && app->job != KIT_JOB_NONE ? KIT_ERR_STATE : KIT_OK;
 }
 
 static void handle(kit_app_t *app, const uint8_t *message, size_t bytes)
@@ -300,24 +266,35 @@ static void handle(kit_app_t *app, const uint8_t *message, size_t bytes)
         kit_reply_hello(&app->link, request, &KIT_MODEL, &facts);
         break;
     case KIT_MSG_ENCODE_FRAME:
-        start_encode(app, message);
+        app->held = true; /* until the codec is free */
+        if (app->job == KIT_JOB_NONE) {
+            start_encode(app);
+        }
         break;
     case KIT_MSG_SELF_TEST:
-        begin_job(app, JOB_SELF_TEST, request);
+        kit_app_begin_job(app, KIT_JOB_SELF_TEST, request);
         app->failed = 0;
         app->first_failed = 0;
         break;
     case KIT_MSG_STREAM_START:
-        start_stream(app, message);
+        kit_stream_start(app, message);
         kit_reply_stream_state(&app->link, request, KIT_STREAM_STATE_RUNNING, 0, 0);
         break;
     case KIT_MSG_STREAM_STOP:
-        if (app->job == JOB_STREAM) {
-            app->job = JOB_NONE;
+        if (app->job == KIT_JOB_STREAM) {
+            kit_stream_end(app);
         }
         kit_reply_stream_state(&app->link, request, KIT_STREAM_STATE_STOPPED, app->sent, app->lost);
         break;
+    case KIT_MSG_PROFILE_REQUEST:
+        if (message[KIT_PROFILE_REQUEST_STAGE_AT] == KIT_PROBE_OFF) {
+            start_profile(app, request);
+        } else {
+            reply_profile(app, request, message[KIT_PROFILE_REQUEST_STAGE_AT]);
+        }
+        break;
     default: /* KIT_MSG_COUNTERS_REQUEST: refusal() let nothing else through */
+        app->counters.samples_dropped = kit_source_dropped() - app->source_dropped;
         kit_reply_counters(&app->link, request, &app->counters);
         break;
     }
@@ -335,18 +312,22 @@ static bool transmit(kit_app_t *app)
     return bytes != 0;
 }
 
+/* Handle what arrived, as long as its answers have room and no frame holds the receive buffer. */
 static bool receive(kit_app_t *app)
 {
-    if (app->chunk_at == app->chunk_bytes) {
-        app->chunk_at = 0;
-        app->chunk_bytes = (uint8_t)kit_port_read(app->chunk, sizeof app->chunk);
-    }
-    const bool any = app->chunk_bytes != 0;
-    while (app->chunk_at < app->chunk_bytes) {
+    bool any = false;
+    for (uint32_t left = KIT_APP_RX_POLL_BYTES; left != 0 && !app->held && kit_link_tx_room(&app->link); left--) {
+        if (app->chunk_at == app->chunk_bytes) {
+            app->chunk_at = 0;
+            app->chunk_bytes = (uint8_t)kit_port_read(app->chunk, sizeof app->chunk);
+            if (app->chunk_bytes == 0) {
+                break;
+            }
+        }
+        any = true;
         const size_t bytes = kit_link_receive(&app->link, app->chunk[app->chunk_at++]);
         if (bytes != 0) {
-            handle(app, app->rx, bytes); /* at most one: its answer needs the line */
-            break;
+            handle(app, app->rx, bytes);
         }
     }
     return any;
@@ -355,15 +336,18 @@ static bool receive(kit_app_t *app)
 static bool notify(kit_app_t *app)
 {
     const uint8_t notice = app->notice;
-    app->notice = NOTICE_NONE;
+    app->notice = KIT_NOTICE_NONE;
     switch (notice) {
-    case NOTICE_ERROR:
+    case KIT_NOTICE_ERROR:
         kit_reply_error(&app->link, app->request, app->failure, app->failure_detail);
         return true;
-    case NOTICE_SELF_TEST_RESULT:
+    case KIT_NOTICE_SELF_TEST_RESULT:
         kit_reply_self_test(&app->link, app->request, KIT_EMBEDDED_FRAMES, app->failed, app->first_failed);
         return true;
-    case NOTICE_STREAM_FINISHED:
+    case KIT_NOTICE_PROFILE:
+        reply_profile(app, app->request, KIT_PROBE_OFF);
+        return true;
+    case KIT_NOTICE_STREAM_FINISHED:
         kit_reply_stream_state(&app->link, app->request, KIT_STREAM_STATE_FINISHED, app->sent, app->lost);
         return true;
     default:
@@ -386,8 +370,10 @@ static void advance_clock(kit_app_t *app)
 kit_status_t kit_app_init(kit_app_t *app)
 {
     memset(app, 0, sizeof *app);
-    kit_link_init(&app->link, app->rx, sizeof app->rx, app->tx, sizeof app->tx);
+    kit_link_init(&app->link, app->rx, sizeof app->rx, app->tx, sizeof app->tx, KIT_APP_TX_TOTAL);
+    kit_packet_init(&app->packet, app->packet_body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET);
     app->now_us = kit_port_time_us();
+    app->source_dropped = kit_source_dropped();
     return KIT_INIT(&app->storage);
 }
 
@@ -395,10 +381,14 @@ bool kit_app_poll(kit_app_t *app)
 {
     advance_clock(app);
     bool busy = transmit(app);
-    if (kit_link_tx_idle(&app->link)) {
-        busy = notify(app) || receive(app) || busy;
+    if (kit_link_tx_room(&app->link)) {
+        busy = notify(app) || busy;
+        if (app->held && app->job == KIT_JOB_NONE) {
+            start_encode(app);
+        }
+        busy = receive(app) || busy;
     }
-    if (app->notice == NOTICE_NONE) {
+    if (app->notice == KIT_NOTICE_NONE) {
         busy = step_job(app) || busy;
     }
     return busy;

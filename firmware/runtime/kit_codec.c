@@ -1,5 +1,7 @@
 #include "kit_codec.h"
 
+#include "kit_probe.h"
+
 /* What the next poll does. A frame passes through the phases in this order. */
 enum {
     PHASE_SCAN,   /* take samples into the statistics as they arrive */
@@ -21,7 +23,7 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
         model->frame_samples > KIT_FRAME_SAMPLES_MAX) {
         return KIT_ERR_MODEL;
     }
-    if (memory->ring_samples < model->frame_samples + 2 || memory->residual_count < model->codebook.dims ||
+    if (memory->ring_samples < model->frame_samples + 2 || memory->residual_count < model->codebook.stride ||
         memory->packet_bytes < model->packet_bytes) {
         return KIT_ERR_MODEL;
     }
@@ -140,13 +142,19 @@ static void advance_tail(kit_codec_t *codec)
 static void begin_frame(kit_codec_t *codec)
 {
     const kit_model_t *model = codec->model;
+    KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
     codec->scale = kit_scale_of(&codec->statistics, model->lsb_bits);
+    KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
+    KIT_PROBE_ENTER(KIT_PROBE_PACK);
     kit_pack_begin(&codec->packer, codec->packet, model->packet_bytes);
     if (model->mean_bytes != 0) {
         kit_pack_put(&codec->packer, (uint32_t)codec->scale.mean, 8u * model->mean_bytes);
         kit_pack_put(&codec->packer, codec->scale.scale_code, 8u);
     }
+    KIT_PROBE_LEAVE(KIT_PROBE_PACK);
+    KIT_PROBE_ENTER(KIT_PROBE_SCHEDULE);
     kit_engine_begin(codec->engine);
+    KIT_PROBE_LEAVE(KIT_PROBE_SCHEDULE);
     codec->has_gap = 0;
     codec->fed = 0;
     codec->position = 0;
@@ -162,7 +170,9 @@ static kit_status_t scan(kit_codec_t *codec)
     }
     KIT_BARRIER(); /* the head was read before the samples below it */
     while (codec->scan != head && budget != 0) {
+        KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
         kit_statistics_add(&codec->statistics, codec->ring[codec->scan]);
+        KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
         codec->scan = next_slot(codec, codec->scan);
         budget--;
         if (codec->statistics.samples == codec->model->frame_samples) {
@@ -173,12 +183,18 @@ static kit_status_t scan(kit_codec_t *codec)
     return KIT_BUSY;
 }
 
-/* Normalise the frame's next sample into the engine and free its slot. */
-static void feed(kit_codec_t *codec)
+/* Normalise the frame's next sample into the engine and free its slot. Returns what the engine says. */
+static int feed(kit_codec_t *codec)
 {
-    kit_engine_put(codec->engine, kit_normalise(&codec->scale, codec->ring[codec->tail]));
+    KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
+    const int8_t sample = kit_normalise(&codec->scale, codec->ring[codec->tail]);
+    KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
+    KIT_PROBE_ENTER(KIT_PROBE_SCHEDULE);
+    const int result = kit_engine_put(codec->engine, sample);
+    KIT_PROBE_LEAVE(KIT_PROBE_SCHEDULE);
     advance_tail(codec);
     codec->fed++;
+    return result;
 }
 
 /* Leave the frame: free the samples the encoder had no use for, and gather the statistics of the next one. */
@@ -192,20 +208,32 @@ static void end_frame(kit_codec_t *codec)
     codec->scan = codec->tail;
 }
 
+static int step_engine(kit_codec_t *codec)
+{
+    KIT_PROBE_ENTER(KIT_PROBE_SCHEDULE);
+    const int result = kit_engine_step(codec->engine);
+    KIT_PROBE_LEAVE(KIT_PROBE_SCHEDULE);
+    return result;
+}
+
 static kit_status_t encode(kit_codec_t *codec)
 {
-    int result = kit_engine_step(codec->engine);
+    int result = step_engine(codec);
     for (unsigned fed = 0; result == KIT_ENGINE_NEED_INPUT && fed < KIT_FEED_SAMPLES_MAX; fed++) {
         if (codec->fed == codec->model->frame_samples) {
             result = KIT_ERR_ENGINE; /* asks for more than a frame */
             break;
         }
-        feed(codec);
-        result = kit_engine_step(codec->engine);
+        result = feed(codec);
+        if (result == KIT_ENGINE_BUSY) {
+            result = step_engine(codec);
+        }
     }
     if (result == KIT_ENGINE_COLUMN) {
         codec->latent = kit_engine_column(codec->engine);
+        KIT_PROBE_ENTER(KIT_PROBE_LEVEL(0));
         kit_rvq_begin(&codec->model->codebook, codec->latent, codec->residual);
+        KIT_PROBE_LEAVE(KIT_PROBE_LEVEL(0));
         codec->level = 0;
         codec->phase = PHASE_SEARCH;
     } else if (result == KIT_ENGINE_DONE || result < 0) {
@@ -220,8 +248,12 @@ static kit_status_t encode(kit_codec_t *codec)
 static kit_status_t search(kit_codec_t *codec)
 {
     const kit_codebook_t *codebook = &codec->model->codebook;
+    KIT_PROBE_ENTER(KIT_PROBE_LEVEL(codec->level));
     const uint16_t index = kit_rvq_level(codebook, codec->level, codec->residual);
+    KIT_PROBE_LEAVE(KIT_PROBE_LEVEL(codec->level));
+    KIT_PROBE_ENTER(KIT_PROBE_PACK);
     kit_pack_put(&codec->packer, index, codec->model->index_bits);
+    KIT_PROBE_LEAVE(KIT_PROBE_PACK);
     codec->level++;
     if (codec->level < codebook->levels) {
         return KIT_BUSY;
@@ -230,7 +262,9 @@ static kit_status_t search(kit_codec_t *codec)
     if (codec->position < codec->model->positions) {
         codec->phase = PHASE_ENCODE;
     } else {
+        KIT_PROBE_ENTER(KIT_PROBE_PACK);
         (void)kit_pack_end(&codec->packer);
+        KIT_PROBE_LEAVE(KIT_PROBE_PACK);
         end_frame(codec);
         codec->frames++;
         codec->phase = PHASE_PACKET;

@@ -56,7 +56,7 @@ typedef struct {
     const kit_model_t *model;
     kit_engine_t *engine;
     kit_sample_t *ring;         /* ring_samples slots, one of which always stays empty */
-    int16_t *residual;          /* D values */
+    int16_t *residual;          /* values of a codebook row */
     uint8_t *packet;            /* packet_bytes of the model */
     uint16_t ring_samples;      /* T + margin + 1 */
     volatile uint16_t head;     /* P: slot that the next sample goes into */
@@ -85,7 +85,7 @@ typedef struct {
     int16_t *residual;
     uint8_t *packet;
     uint16_t ring_samples;   /* slots of ring, at least T + 2 */
-    uint16_t residual_count; /* values of residual, at least D */
+    uint16_t residual_count; /* values of residual, at least those of a codebook row: D, in whole eights */
     uint16_t packet_bytes;   /* bytes of packet, at least the model's packet_bytes */
 } kit_codec_memory_t;
 

@@ -40,6 +40,13 @@
 #endif
 #endif
 
+/* Keeps a function apart where inlining it would crowd registers out of a loop. */
+#if defined(__GNUC__) || defined(__clang__)
+#define KIT_NOINLINE __attribute__((noinline))
+#else
+#define KIT_NOINLINE
+#endif
+
 /* One raw sample in ADC codes. The container is as wide as the widest sensor of the firmware needs. */
 #if KIT_SAMPLE_BITS == 16
 typedef int16_t kit_sample_t;

@@ -51,8 +51,9 @@ void kit_engine_begin(kit_engine_t *engine);
 /* One bounded step; see above. */
 int kit_engine_step(kit_engine_t *engine);
 
-/* The sample that KIT_ENGINE_NEED_INPUT asked for, -128..127. */
-void kit_engine_put(kit_engine_t *engine, int8_t sample);
+/* The sample that KIT_ENGINE_NEED_INPUT asked for, -128..127. Returns KIT_ENGINE_NEED_INPUT when the engine wants the next
+ * one right away, as kit_engine_step would say too, else KIT_ENGINE_BUSY. */
+int kit_engine_put(kit_engine_t *engine, int8_t sample);
 
 /* The latent position that KIT_ENGINE_COLUMN announced, int8 [D]. */
 const int8_t *kit_engine_column(const kit_engine_t *engine);

@@ -1,5 +1,7 @@
 #include "kit_link.h"
 
+#include <string.h>
+
 #include "kit_crc.h"
 
 void kit_put_u16(uint8_t *at, uint16_t value)
@@ -38,7 +40,7 @@ static uint32_t check_value(const uint8_t *message, size_t bytes, size_t crc_byt
     return kit_crc16_update((uint16_t)KIT_CRC16_INITIAL, message, bytes);
 }
 
-void kit_link_init(kit_link_t *link, uint8_t *rx, size_t rx_bytes, uint8_t *tx, size_t tx_bytes)
+void kit_link_init(kit_link_t *link, uint8_t *rx, size_t rx_bytes, uint8_t *tx, size_t tx_bytes, size_t tx_total)
 {
     kit_cobs_begin(&link->decoder, rx, rx_bytes);
     link->counters = (kit_link_counters_t){0, 0, 0, 0, 0};
@@ -46,10 +48,9 @@ void kit_link_init(kit_link_t *link, uint8_t *rx, size_t rx_bytes, uint8_t *tx, 
     link->rx_capacity = rx_bytes;
     link->tx = tx;
     link->tx_capacity = tx_bytes;
-    /* The overhead of the longest encoded text is at least that of the longest message in it. */
-    link->tx_offset = KIT_COBS_OVERHEAD(tx_bytes);
-    link->tx_length = 0;
-    link->tx_sent = 0;
+    link->tx_total = tx_total;
+    link->tx_from = 0;
+    link->tx_to = 0;
 }
 
 /* Length without the check value of the message that a delimiter just ended; 0 when it is not valid. */
@@ -94,19 +95,38 @@ size_t kit_link_receive(kit_link_t *link, uint8_t byte)
 
 bool kit_link_tx_idle(const kit_link_t *link)
 {
-    return link->tx_sent == link->tx_length;
+    return link->tx_from == link->tx_to;
+}
+
+bool kit_link_tx_room(const kit_link_t *link)
+{
+    return link->tx_to - link->tx_from + KIT_LINK_TX_BYTES(link->tx_total) <= link->tx_capacity;
+}
+
+/* Where a message is built, once what waits stands at the front: encoding then never overtakes what it reads. */
+static uint8_t *workplace(kit_link_t *link)
+{
+    return link->tx + link->tx_to + KIT_COBS_OVERHEAD(link->tx_total);
 }
 
 uint8_t *kit_link_message(kit_link_t *link)
 {
-    return link->tx + link->tx_offset;
+    if (link->tx_from != 0) {
+        link->tx_to -= link->tx_from;
+        memmove(link->tx, link->tx + link->tx_from, link->tx_to);
+        link->tx_from = 0;
+    }
+    return workplace(link);
 }
 
 bool kit_link_send(kit_link_t *link, size_t bytes)
 {
-    uint8_t *message = kit_link_message(link);
+    if (link->tx_from != 0 || !kit_link_tx_room(link) || bytes == 0) {
+        return false;
+    }
+    uint8_t *message = workplace(link);
     const size_t crc_bytes = check_bytes(message[0]);
-    if (!kit_link_tx_idle(link) || bytes == 0 || bytes + crc_bytes > link->tx_capacity - link->tx_offset) {
+    if (bytes + crc_bytes > link->tx_total) {
         return false;
     }
     const uint32_t check = check_value(message, bytes, crc_bytes);
@@ -115,22 +135,25 @@ bool kit_link_send(kit_link_t *link, size_t bytes)
     } else {
         kit_put_u16(message + bytes, (uint16_t)check);
     }
-    link->tx_length = kit_cobs_encode(link->tx, message, bytes + crc_bytes);
-    link->tx[link->tx_length++] = KIT_WIRE_DELIMITER;
-    link->tx_sent = 0;
-    if (link->tx_length > link->counters.tx_queue_max) {
-        link->counters.tx_queue_max = link->tx_length;
+    link->tx_to += kit_cobs_encode(link->tx + link->tx_to, message, bytes + crc_bytes);
+    link->tx[link->tx_to++] = KIT_WIRE_DELIMITER;
+    if (link->tx_to > link->counters.tx_queue_max) {
+        link->counters.tx_queue_max = link->tx_to;
     }
     return true;
 }
 
 const uint8_t *kit_link_pending(const kit_link_t *link, size_t *bytes)
 {
-    *bytes = link->tx_length - link->tx_sent;
-    return link->tx + link->tx_sent;
+    *bytes = link->tx_to - link->tx_from;
+    return link->tx + link->tx_from;
 }
 
 void kit_link_taken(kit_link_t *link, size_t bytes)
 {
-    link->tx_sent += bytes;
+    link->tx_from += bytes;
+    if (link->tx_from == link->tx_to) {
+        link->tx_from = 0;
+        link->tx_to = 0;
+    }
 }

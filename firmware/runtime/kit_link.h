@@ -17,8 +17,8 @@
 extern "C" {
 #endif
 
-/* Bytes of a transmit buffer for messages of up to `total` bytes, check value included: encoding happens in place,
- * behind room for the overhead and before the delimiter. */
+/* Bytes of a transmit queue for one message of up to `total` bytes, check value included; n times that hold n of them.
+ * Encoding happens in place, behind room for the overhead and before the delimiter. */
 #define KIT_LINK_TX_BYTES(total) ((total) + KIT_COBS_OVERHEAD(total) + 1u)
 
 typedef struct {
@@ -34,29 +34,33 @@ typedef struct {
     kit_link_counters_t counters;
     uint8_t *rx;
     size_t rx_capacity;
-    uint8_t *tx;
+    uint8_t *tx;        /* the transmit queue: encoded messages one behind the other */
     size_t tx_capacity;
-    size_t tx_offset;  /* where a message is built in tx, before it is encoded towards the front */
-    size_t tx_length;  /* encoded bytes */
-    size_t tx_sent;    /* of them, bytes already taken by the line */
+    size_t tx_total;    /* longest message it takes, check value included */
+    size_t tx_from;     /* first byte that waits for the line */
+    size_t tx_to;       /* behind the last one */
 } kit_link_t;
 
-/* `rx` holds the longest message the host may send, check value included; `tx` holds KIT_LINK_TX_BYTES of the longest
- * answer. Both stay the link's. */
-void kit_link_init(kit_link_t *link, uint8_t *rx, size_t rx_bytes, uint8_t *tx, size_t tx_bytes);
+/* `rx` holds the longest message the host may send, check value included; `tx` is the transmit queue for messages of up
+ * to `tx_total` bytes, at least KIT_LINK_TX_BYTES(tx_total). Both stay the link's. */
+void kit_link_init(kit_link_t *link, uint8_t *rx, size_t rx_bytes, uint8_t *tx, size_t tx_bytes, size_t tx_total);
 
 /* Take one byte from the line. Returns the length of a message (type byte and fields; at least 1) when this byte
  * completed a valid one, which then lies at the start of `rx` until the next call; else 0. */
 size_t kit_link_receive(kit_link_t *link, uint8_t byte);
 
-/* True when no bytes are waiting for the line, that is when a message may be built and sent. */
+/* True when no bytes are waiting for the line. */
 bool kit_link_tx_idle(const kit_link_t *link);
 
-/* Where to build a message: its type byte first. Holds the longest message that tx was sized for. */
+/* True when the queue takes one more message of any length up to tx_total, that is when one may be built and sent. */
+bool kit_link_tx_room(const kit_link_t *link);
+
+/* Where to build a message, its type byte first; only while there is room. Moves what waits to the front of the queue,
+ * so that a pointer from kit_link_pending is no longer good. */
 uint8_t *kit_link_message(kit_link_t *link);
 
 /* Add the check value to the `bytes` bytes at kit_link_message(), frame them and queue them for the line.
- * Returns false, and sends nothing, when the line is busy or the message does not fit. */
+ * Returns false, and sends nothing, when the queue has no room or the message is longer than tx_total. */
 bool kit_link_send(kit_link_t *link, size_t bytes);
 
 /* Bytes waiting for the line, and where they are; then tell how many of them the line took. */

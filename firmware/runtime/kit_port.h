@@ -36,7 +36,7 @@ kit_port_rx_queue_t kit_port_rx_queue(void);
  * therefore bite after a few of the longest steps (COUNTERS.pass_us_max shows the longest turn so far). */
 void kit_port_watchdog(void);
 
-/* Microseconds since an arbitrary moment, modulo 2^32. */
+/* Microseconds since an arbitrary moment, modulo 2^32. For the main loop only: a port may keep state for it. */
 uint32_t kit_port_time_us(void);
 
 /* Name of the target in the hello; at most 16 characters. */

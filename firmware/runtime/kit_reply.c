@@ -119,11 +119,12 @@ void kit_reply_encoded(kit_link_t *link, uint16_t frame, uint32_t time_us, const
     (void)kit_link_send(link, KIT_MSG_ENCODED_BYTES + (size_t)bytes);
 }
 
-void kit_reply_packet(kit_link_t *link, uint16_t seq, uint16_t time_ms, const uint8_t *body, uint16_t bytes)
+void kit_reply_packet(kit_link_t *link, const kit_packet_t *packet)
 {
+    const uint16_t bytes = kit_packet_body_bytes(packet);
     uint8_t *m = begin(link, KIT_MSG_PACKET);
-    kit_put_u16(m + KIT_PACKET_SEQ_AT, seq);
-    kit_put_u16(m + KIT_PACKET_TIME_MS_AT, time_ms);
-    memcpy(m + KIT_PACKET_BODY_AT, body, bytes);
+    kit_put_u16(m + KIT_PACKET_SEQ_AT, packet->seq);
+    kit_put_u16(m + KIT_PACKET_TIME_MS_AT, packet->time_ms);
+    memcpy(m + KIT_PACKET_BODY_AT, packet->body, bytes);
     (void)kit_link_send(link, KIT_MSG_PACKET_BYTES + (size_t)bytes);
 }

@@ -1,5 +1,5 @@
 /* The messages that the device sends (firmware/PROTOCOL.md), each built and queued in one call. Call them only while
- * kit_link_tx_idle; the link must have been given room for the longest of them. */
+ * kit_link_tx_room; the link must have been given room for the longest of them. */
 #ifndef KIT_REPLY_H
 #define KIT_REPLY_H
 
@@ -7,6 +7,7 @@
 
 #include "kit_link.h"
 #include "kit_model.h"
+#include "kit_packet.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,9 +45,9 @@ void kit_reply_stream_state(kit_link_t *link, uint8_t request, uint8_t state, ui
 
 void kit_reply_self_test(kit_link_t *link, uint8_t request, uint16_t frames, uint16_t failed, uint16_t first_failed);
 
-/* A body of `bytes` bytes: of one frame as an answer, of a packet as part of a stream. */
+/* One frame's body of `bytes` bytes as an answer; a full packet as part of a stream. */
 void kit_reply_encoded(kit_link_t *link, uint16_t frame, uint32_t time_us, const uint8_t *body, uint16_t bytes);
-void kit_reply_packet(kit_link_t *link, uint16_t seq, uint16_t time_ms, const uint8_t *body, uint16_t bytes);
+void kit_reply_packet(kit_link_t *link, const kit_packet_t *packet);
 
 #ifdef __cplusplus
 }

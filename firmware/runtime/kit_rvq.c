@@ -1,79 +1,223 @@
 #include "kit_rvq.h"
 
-#include "kit_dot.h"
+#include <stddef.h>
 
-/* |r - e|^2 = |r|^2 + |e|^2 - 2 r.e, and |r|^2 is the same for every entry: the nearest one has the smallest
- * |e|^2 - 2 r.e. That is exact, so that ties are those of the distances. It fits int32 whenever the distance does:
- * with |r| <= R and |e| <= C per dimension, it lies within the sum of (R + C)^2 (NUMERICS.md section 4.3). */
+#include "kit_isa.h"
+
+/* Each of these scores entries in its own way: a lower score is a shorter distance, an equal one the same distance.
+ *     kit_rvq_arrange    bring a new residual into the variant's own order
+ *     kit_rvq_subtract*  take an entry off the residual
+ *     kit_rvq_score*     score of a row, or any value above `limit` where the score is above limit - slack
+ *     kit_rvq_distance   squared distance from the score
+ *     kit_rvq_energy     what that needs of the residual
+ *     kit_rvq_slack      what a part of a score may be too large by
+ *     kit_rvq_product*   product of a row with the residual */
+#if defined(KIT_ISA_HELIUM)
+#include "kit_rvq_helium.h"
+#elif defined(KIT_ISA_DSP)
+#include "kit_rvq_dsp.h"
+#else
+#include "kit_rvq_portable.h"
+#endif
+
+/* Width of the entries, where all codebooks have the same. */
+#if !defined(KIT_CODEBOOK_BITS)
+#define KIT_CODEBOOK_BITS 0
+#endif
+
+#define EACH 0x01010101u /* a side in each byte of a word */
+#define FLAG 0x80808080u /* the bit of each byte that no side uses */
+#define SIDE_MAX 127
+
+enum { UP = 0, DOWN = 1 };
+
+/* Entries stand in the order of their products with an axis p, |p| <= 2^6. By Cauchy-Schwarz, an entry e whose product
+ * differs by g from that of the residual r has |r - e| >= |g| / 2^6. The search starts at the block where r would
+ * stand, goes up from there and then down, and ends in either direction at the first block that lies too far along
+ * the axis to hold an entry as near as the best. In the blocks it visits, it scores the entries that are near enough
+ * along two more axes (NUMERICS.md section 4.6). */
 typedef struct {
-    int32_t score;
-    uint16_t index;
-} nearest_t;
+    const kit_codebook_t *codebook;
+    const int16_t *residual;
+    const int8_t *rows8;                 /* first entry of the level; the kind that the codebook has */
+    const int16_t *rows16;
+    int32_t product[KIT_RVQ_AXES];       /* of each axis with the residual */
+    int32_t energy;                      /* see kit_rvq_energy */
+    int32_t slack;                       /* see kit_rvq_slack */
+    int32_t bound[2];                    /* UP: the highest key worth visiting; DOWN: the complement of the lowest */
+    uint32_t side_low[KIT_RVQ_SIDES];    /* lowest side worth a score, in each byte */
+    uint32_t side_high[KIT_RVQ_SIDES];   /* highest side worth a score, with the flag */
+    int32_t score;                       /* of the best entry so far */
+    int32_t limit;                       /* score + slack: what is above it is worth no more */
+    uint16_t index;                      /* of the best entry in the codebook */
+    uint16_t position;                   /* of it in the stored order */
+    uint16_t block;                      /* first block of the level */
+    uint8_t level;
+    uint8_t shift;                       /* E */
+} search_t;
 
-static void offer(nearest_t *best, unsigned index, int32_t score)
+/* Are the rows int8? */
+static int is_narrow(const kit_codebook_t *codebook)
 {
-    if (score < best->score) {
-        best->score = score;
-        best->index = (uint16_t)index;
-    }
+#if KIT_CODEBOOK_BITS == 0
+    return codebook->rows8 != NULL;
+#else
+    (void)codebook;
+    return KIT_CODEBOOK_BITS == 8;
+#endif
 }
 
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual)
 {
     const int32_t unit = (int32_t)1 << codebook->residual_frac_bits;
-    for (unsigned d = 0; d < codebook->dims; d++) {
-        residual[d] = (int16_t)((latent[d] - codebook->latent_zero_point) * unit);
+    const int32_t zero = codebook->latent_zero_point;
+    const unsigned dims = codebook->dims;
+    for (unsigned d = 0; d < codebook->stride; d++) {
+        residual[d] = (int16_t)(d < dims ? (latent[d] - zero) * unit : 0);
     }
+    kit_rvq_arrange(residual, codebook->stride);
 }
 
-/* Entries are even in number, and are visited in order, so that the lowest of equals stays. */
-
-static unsigned nearest8(const kit_codebook_t *codebook, const int8_t *entry, const int32_t *norm, int32_t unit,
-                         const int16_t *residual)
+/* Last block whose key is not above `key`, or the first. */
+static unsigned first_block(const int16_t *keys, unsigned blocks, int32_t key)
 {
-    const unsigned dims = codebook->dims;
-    nearest_t best = {INT32_MAX, 0};
-    for (unsigned index = 0; index < codebook->entries; index += 2u, entry += 2u * dims, norm += 2) {
-        const kit_dot2_t dots = kit_dot2_s8_s16(entry, entry + dims, residual, dims);
-        offer(&best, index, norm[0] - 2 * unit * dots.first);
-        offer(&best, index + 1u, norm[1] - 2 * unit * dots.second);
+    unsigned low = 0;
+    for (unsigned high = blocks; high - low > 1u;) {
+        const unsigned middle = (low + high) / 2u;
+        if (keys[middle] <= key) {
+            low = middle;
+        } else {
+            high = middle;
+        }
     }
-    return best.index;
+    return low;
 }
 
-static unsigned nearest16(const kit_codebook_t *codebook, const int16_t *entry, const int32_t *norm,
-                          const int16_t *residual)
+/* At least 2^6 * sqrt(distance): sqrt(n) <= (g + n / g) / 2 for any g, here the power of two nearest to the root, which
+ * is at most 6 % too much. */
+static int32_t reach(int32_t distance)
 {
-    const unsigned dims = codebook->dims;
-    nearest_t best = {INT32_MAX, 0};
-    for (unsigned index = 0; index < codebook->entries; index += 2u, entry += 2u * dims, norm += 2) {
-        const kit_dot2_t dots = kit_dot2_s16(entry, entry + dims, residual, dims);
-        offer(&best, index, norm[0] - 2 * dots.first);
-        offer(&best, index + 1u, norm[1] - 2 * dots.second);
+#if defined(__ARM_FEATURE_CLZ)
+    const unsigned bits = (unsigned)(32 - __builtin_clz((unsigned)distance | 1u)) / 2u;
+#else
+    unsigned bits = 0;
+    for (unsigned step = 8; step != 0; step /= 2u) {
+        if (kit_asr32(distance, 2u * (bits + step) - 1u) != 0) {
+            bits += step;
+        }
     }
-    return best.index;
+#endif
+    return (((int32_t)1 << bits) + kit_asr32(distance, bits) + 1) * ((int32_t)1 << (KIT_RVQ_AXIS_BITS - 1));
+}
+
+/* Make the entry at `position` the best so far, unless it is as near as the best and has a higher index. */
+static KIT_NOINLINE void take(search_t *search, unsigned position, int32_t score)
+{
+    const kit_codebook_t *codebook = search->codebook;
+    const uint32_t at = search->block * KIT_RVQ_BLOCK + position;
+    const uint16_t index = codebook->order8 != NULL ? codebook->order8[at] : codebook->order16[at];
+    if (score == search->score && index > search->index) {
+        return;
+    }
+    const int32_t far = reach(kit_rvq_distance(search->energy, score, search->shift));
+    const unsigned axes = search->level * KIT_RVQ_AXES;
+    for (unsigned i = 0; i < KIT_RVQ_AXES; i++) {
+        const unsigned shift = codebook->axis_shift[axes + i];
+        const int32_t base = codebook->axis_base[axes + i];
+        const int32_t low = kit_asr32(search->product[i] - far, shift) - base;
+        const int32_t high = kit_asr32(search->product[i] + far, shift) - base;
+        if (i == 0) {
+            search->bound[UP] = high;
+            search->bound[DOWN] = -low; /* the complement of low - 1, since a block may reach beyond its key */
+        } else {
+            search->side_low[i - 1u] = (uint32_t)kit_clamp32(low, 0, SIDE_MAX) * EACH;
+            search->side_high[i - 1u] = (uint32_t)kit_clamp32(high, 0, SIDE_MAX) * EACH | FLAG;
+        }
+    }
+    search->score = score;
+    search->limit = score + search->slack;
+    search->index = index;
+    search->position = (uint16_t)position;
+}
+
+/* Score of the entry at `position`, or any value above the limit where the score is above it. */
+static KIT_NOINLINE int32_t score_of(const search_t *search, unsigned position)
+{
+    const unsigned stride = search->codebook->stride;
+    return is_narrow(search->codebook)
+               ? kit_rvq_score8(search->rows8 + position * stride, search->residual, stride, search->shift, search->limit)
+               : kit_rvq_score16(search->rows16 + position * stride, search->residual, stride, search->limit);
+}
+
+/* Visit up to `blocks` blocks from `block` on, upwards or downwards. */
+static void scan(search_t *search, unsigned block, unsigned blocks, int direction)
+{
+    const int step = direction == UP ? 1 : -1;
+    const uint32_t *sides = search->codebook->sides + KIT_RVQ_SIDES * (search->block + block);
+    /* The entries of a block have products from its key to the next block's key, both included. */
+    const int16_t *key = search->codebook->keys + search->block + block + direction;
+    unsigned position = block * KIT_RVQ_BLOCK;
+    for (; blocks != 0 && (*key ^ -direction) <= search->bound[direction]; blocks--) {
+        /* No byte borrows from the next, as flags are above sides. A flag stays where low <= side <= high. */
+        uint32_t near = ((sides[0] | FLAG) - search->side_low[0]) & (search->side_high[0] - sides[0]) &
+                        ((sides[1] | FLAG) - search->side_low[1]) & (search->side_high[1] - sides[1]) & FLAG;
+        for (unsigned at = position; near != 0; at++, near >>= 8) {
+            if ((near & 0x80u) != 0) {
+                const int32_t score = score_of(search, at);
+                if (score <= search->score) {
+                    take(search, at, score);
+                }
+            }
+        }
+        key += step;
+        sides += step * (int)KIT_RVQ_SIDES;
+        position += (unsigned)(step * (int)KIT_RVQ_BLOCK);
+    }
 }
 
 uint16_t kit_rvq_level(const kit_codebook_t *codebook, uint8_t level, int16_t *residual)
 {
-    const unsigned dims = codebook->dims;
-    const uint32_t table = (uint32_t)level * codebook->entries;
-    const int32_t *norm = codebook->norms + table;
-    if (codebook->entries8 != 0) {
-        const int8_t *first = codebook->entries8 + table * dims;
-        const int32_t unit = (int32_t)1 << codebook->entry_shift[level];
-        const unsigned index = nearest8(codebook, first, norm, unit, residual);
-        const int8_t *entry = first + index * dims;
-        for (unsigned d = 0; d < dims; d++) {
-            residual[d] = (int16_t)(residual[d] - entry[d] * unit);
+    const unsigned stride = codebook->stride;
+    const unsigned blocks = codebook->stored / KIT_RVQ_BLOCK;
+    const uint32_t table = (uint32_t)level * (codebook->stored + KIT_RVQ_AXES) * stride;
+    search_t search;
+    search.codebook = codebook;
+    search.residual = residual;
+    search.rows8 = is_narrow(codebook) ? codebook->rows8 + table : NULL;
+    search.rows16 = is_narrow(codebook) ? NULL : codebook->rows16 + table;
+    for (unsigned i = 0; i < KIT_RVQ_AXES; i++) {
+        if (is_narrow(codebook)) {
+            search.product[i] = kit_rvq_product8(search.rows8, residual, stride);
+            search.rows8 += stride;
+        } else {
+            search.product[i] = kit_rvq_product16(search.rows16, residual, stride);
+            search.rows16 += stride;
         }
-        return (uint16_t)index;
     }
-    const int16_t *first = codebook->entries16 + table * dims;
-    const unsigned index = nearest16(codebook, first, norm, residual);
-    const int16_t *entry = first + index * dims;
-    for (unsigned d = 0; d < dims; d++) {
-        residual[d] = (int16_t)(residual[d] - entry[d]);
+    search.block = (uint16_t)(level * blocks);
+    search.level = level;
+    search.shift = codebook->entry_shift[level];
+    search.energy = kit_rvq_energy(residual, stride);
+    search.slack = kit_rvq_slack(residual, stride, search.shift);
+    for (unsigned i = 0; i < 2u; i++) { /* the first entry will be the best so far, whatever its score */
+        search.bound[i] = INT32_MAX;
+        search.side_low[i] = 0;
+        search.side_high[i] = UINT32_MAX;
     }
-    return (uint16_t)index;
+    search.score = INT32_MAX;
+    search.limit = INT32_MAX;
+    search.index = UINT16_MAX;
+    search.position = 0;
+    const int32_t key = kit_asr32(search.product[0], codebook->axis_shift[level * KIT_RVQ_AXES]);
+    const unsigned start = first_block(codebook->keys + search.block, blocks, key);
+    scan(&search, start, blocks - start, UP);
+    scan(&search, start - 1u, start, DOWN);
+    if (level + 1u < codebook->levels) {
+        if (is_narrow(codebook)) {
+            kit_rvq_subtract8(residual, search.rows8 + search.position * stride, stride, search.shift);
+        } else {
+            kit_rvq_subtract16(residual, search.rows16 + search.position * stride, stride);
+        }
+    }
+    return search.index;
 }

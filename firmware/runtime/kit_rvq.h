@@ -10,24 +10,40 @@
 extern "C" {
 #endif
 
-/* Codebook of M levels, K entries and D dimensions, rendered as const tables. Exactly one of the two entry pointers is
- * not null. The rendering proves that every residual fits int16 and every squared distance int32. */
+#define KIT_RVQ_BLOCK 4u      /* entries that are looked at together */
+#define KIT_RVQ_ROW_VALUES 8u /* rows are padded with zeros to a multiple of this many values */
+#define KIT_RVQ_SIDES 2u      /* axes besides the first */
+#define KIT_RVQ_AXES 3u       /* rows before the entries of a level */
+#define KIT_RVQ_AXIS_BITS 6   /* an axis is at most 2^6 long */
+
+/* Codebook of M levels, K entries and D dimensions, rendered as const tables (NUMERICS.md section 4.6). N entries are
+ * stored per level, N = max(K, 4), in rows of S values: D, padded to a multiple of 8. Exactly one of the two pointers
+ * to rows is not null, and one of the two orders. The rendering proves that every residual fits int16 and every squared
+ * distance int32, and that keys and sides are those of the rows. */
 typedef struct {
-    const int8_t *entries8;      /* int8 [M][K][D], or null */
-    const int16_t *entries16;    /* int16 [M][K][D], or null; every shift is then 0 */
-    const int32_t *norms;        /* [M][K], squared length of each entry * 2^E */
-    const uint8_t *entry_shift;  /* [M], E: an entry stands for entry * 2^E, 0..15 */
-    uint16_t entries;            /* K, 2..1024 */
-    uint8_t dims;                /* D, 1..64 */
-    uint8_t levels;              /* M, 1..8 */
-    uint8_t residual_frac_bits;  /* F, 0..8: one latent LSB is 2^F residual units */
-    int8_t latent_zero_point;    /* the encoder's output zero point */
+    const int8_t *rows8;        /* int8 [M][3 + N][S]: the level's three axes, then its entries; or null */
+    const int16_t *rows16;      /* the same in int16, or null; every entry_shift is then 0 */
+    const uint8_t *order8;      /* uint8 [M][N], index of each stored entry; or null */
+    const uint16_t *order16;    /* the same in uint16 for K > 256, or null */
+    const int16_t *keys;        /* [M][N / 4], place of each block's first entry along the first axis, rising */
+    const uint32_t *sides;      /* [M][N / 4][2], places of each block's entries along the other axes, a byte each */
+    const int32_t *axis_base;   /* [M][3], what was taken off places to make keys and sides; 0 for keys */
+    const uint8_t *axis_shift;  /* [M][3], place * 2^shift is in residual units times the axis */
+    const uint8_t *entry_shift; /* [M], E: an entry stands for row * 2^E, 0..15 */
+    uint16_t stored;            /* N, a multiple of 4, up to 1024 */
+    uint8_t dims;               /* D, 1..64 */
+    uint8_t stride;             /* S */
+    uint8_t levels;             /* M, 1..8 */
+    uint8_t residual_frac_bits; /* F, 0..8: one latent LSB is 2^F residual units */
+    int8_t latent_zero_point;   /* the encoder's output zero point */
 } kit_codebook_t;
 
-/* Residual of a latent before the first level: (latent[d] - zero point) * 2^F, D values each. */
+/* Residual of a latent before the first level: (latent[d] - zero point) * 2^F. `residual` holds S values, in an order
+ * of this module's own. */
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual);
 
-/* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry is taken off the residual. */
+/* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry is taken off the residual,
+ * but for the last level, whose residual nobody needs. */
 uint16_t kit_rvq_level(const kit_codebook_t *codebook, uint8_t level, int16_t *residual);
 
 #ifdef __cplusplus

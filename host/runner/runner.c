@@ -5,6 +5,7 @@
 
 #include "kit_generated.h"
 #include "kit_link.h"
+#include "kit_probe.h"
 #include "runner_io.h"
 
 #define VERSION 1u
@@ -12,6 +13,7 @@
 #define OUTPUT_HEADER_BYTES 28u
 #define LATENT_BYTES ((uint32_t)KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM)
 #define RESULT_BYTES (LATENT_BYTES + KIT_PACKET_BYTES)
+#define STAGE_BYTES 8u
 
 static KIT_STORAGE_T storage;
 static uint8_t samples[KIT_FRAME_SAMPLES * sizeof(kit_sample_t)];
@@ -55,10 +57,55 @@ static const char *check_header(uint32_t *frames)
     return *frames == 0 ? "holds no frame" : NULL;
 }
 
+#if defined(KIT_PROBES)
+
+/* What is counted and how many stages; goes behind the header. */
+static bool begin_probes(void)
+{
+    uint8_t header[STAGE_BYTES];
+    kit_put_u32(header, kit_probe_begin());
+    kit_put_u32(header + 4, KIT_PROBE_STAGES);
+    return kit_io_write(header, sizeof header);
+}
+
+/* Counts and visits of the frame; go behind its packet. */
+static bool write_probes(void)
+{
+    uint8_t row[STAGE_BYTES];
+    for (unsigned stage = 0; stage < KIT_PROBE_STAGES; stage++) {
+        const kit_probe_stage_t found = kit_probe_of(stage);
+        kit_put_u32(row, found.count);
+        kit_put_u32(row + 4, found.visits);
+        if (!kit_io_write(row, sizeof row)) {
+            return false;
+        }
+    }
+    kit_probe_clear();
+    return true;
+}
+
+#else
+
+static bool begin_probes(void)
+{
+    return true;
+}
+
+static bool write_probes(void)
+{
+    return true;
+}
+
+#endif
+
 static bool write_header(uint32_t frames)
 {
     uint8_t header[OUTPUT_HEADER_BYTES];
+#if defined(KIT_PROBES)
+    memcpy(header, "KITP", 4);
+#else
     memcpy(header, "KITR", 4);
+#endif
     kit_put_u32(header + 4, VERSION);
     memcpy(header + 8, KIT_BUILD_HASH, KIT_BUILD_HASH_BYTES);
     kit_put_u32(header + 16, frames);
@@ -74,13 +121,18 @@ static const char *encode(void)
     const uint32_t step = sample_bytes();
     for (uint32_t i = 0; i < KIT_FRAME_SAMPLES; i++) {
         const kit_sample_t sample = sample_at(samples + i * step);
-        if (kit_codec_push(codec, &sample, 1) != 1) {
+        KIT_PROBE_SWITCH(KIT_PROBE_INPUT);
+        const size_t taken = kit_codec_push(codec, &sample, 1);
+        KIT_PROBE_SWITCH(KIT_PROBE_OFF);
+        if (taken != 1) {
             return "the codec does not take a whole frame";
         }
     }
     uint32_t columns = 0;
     for (;;) {
+        KIT_PROBE_SWITCH(KIT_PROBE_REST);
         const kit_status_t status = kit_codec_poll(codec);
+        KIT_PROBE_SWITCH(KIT_PROBE_OFF);
         if (status == KIT_COLUMN) {
             const uint16_t position = kit_codec_position(codec);
             if (position >= KIT_LATENT_POSITIONS) {
@@ -109,7 +161,7 @@ static int run_frames(const char *input, const char *output, uint32_t frames)
         if (wrong != NULL) {
             return fail(input, wrong);
         }
-        if (!kit_io_write(result, sizeof result)) {
+        if (!kit_io_write(result, sizeof result) || !write_probes()) {
             return fail(output, "cannot be written");
         }
     }
@@ -132,7 +184,7 @@ int kit_runner_run(const char *input, const char *output)
     if (wrong != NULL) {
         return fail(input, wrong);
     }
-    if (!kit_io_open_output(output) || !write_header(frames)) {
+    if (!kit_io_open_output(output) || !write_header(frames) || !begin_probes()) {
         return fail(output, "cannot be written");
     }
     const int code = run_frames(input, output, frames);

@@ -4,6 +4,10 @@
  *     OUT: "KITR" | version u32 = 1 | build hash u8[8] | frames u32 | latent bytes u32 | packet bytes u32
  *          | per frame: latents i8[P][D], packet u8[]
  *
+ * An image with probes (kit_probe.h) begins OUT with "KITP" and adds counts:
+ *     OUT: "KITP" | ... as above ... | unit u32 (KIT_CYCLES_*) | stages u32
+ *          | per frame: latents, packet, per stage: count u32, visits u32
+ *
  * Every integer is little-endian. Samples are i16 when the model has up to 16 sample bits, else i32. */
 #ifndef KIT_RUNNER_H
 #define KIT_RUNNER_H

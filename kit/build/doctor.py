@@ -41,6 +41,7 @@ PACKAGES = (
     ("rich", True, "tables and progress", _BASE),
     ("cobs", True, "packet framing", _BASE),
     ("tflite", True, "reads .tflite files", _BASE),
+    ("flatbuffers", True, "writes .tflite files", _BASE),
     ("scipy", True, "resampling with an anti-alias filter", _BASE),
     ("matplotlib", True, "pictures and the report", _BASE),
     ("pyelftools", True, "flash and RAM of a firmware", _BASE),

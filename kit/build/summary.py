@@ -35,9 +35,9 @@ def multi_frame_text(config: Config) -> str:
     packet_s = layout.frames_per_packet * config.signal.frame_seconds
     return (
         f"{layout.frames_per_packet} frames per packet: a packet every {packet_s:g} s instead of "
-        f"{config.signal.frame_seconds:g} s, so a frame waits up to {packet_s - config.signal.frame_seconds:g} s longer; "
-        f"{saved:.2f} of {single.wire_bytes} bytes saved per frame ({100 * saved / single.wire_bytes:.1f} %), and a lost "
-        f"packet loses {layout.frames_per_packet} frames"
+        f"{config.signal.frame_seconds:g} s, so a frame waits up to {packet_s - config.signal.frame_seconds:g} s "
+        f"longer; {saved:.2f} of {single.wire_bytes} bytes saved per frame ({100 * saved / single.wire_bytes:.1f} %), "
+        f"and a lost packet loses {layout.frames_per_packet} frames"
     )
 
 

@@ -24,6 +24,7 @@ VERBS = {
     "capture-info": "capture_info",
     "decode": "decode",
     "size": "size",
+    "bench": "bench",
     "zoo": "zoo",
     "doctor": "doctor",
 }
@@ -32,6 +33,7 @@ VERBS = {
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 for _verb, _module in VERBS.items():
     app.command(name=_verb)(importlib.import_module(f"kit.cli.{_module}").command)
+app.add_typer(importlib.import_module("kit.cli.soak").app, name="soak")
 
 
 def _print_version(value: bool) -> None:

@@ -19,6 +19,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    baud: Annotated[int, typer.Option(min=300, help="Speed to ask at.")] = 115200,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List serial ports: vendor and product, lasting names, and the device of this kit that answers there."""
@@ -30,7 +31,7 @@ def command(
 
     ports = find_ports()
     with Console(stderr=True).status("asking who is there"):
-        findings = survey(ports, lambda port: port.usb if probe is None else probe)
+        findings = survey(ports, lambda port: port.usb if probe is None else probe, baud=baud)
     if as_json:
         typer.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))
         return

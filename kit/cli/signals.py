@@ -27,3 +27,18 @@ def ask_to_stop(event: threading.Event) -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+@contextmanager
+def interrupt_on_terminate() -> Iterator[None]:
+    """While the block runs, SIGTERM interrupts like Ctrl-C, so that temporary files are taken away."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

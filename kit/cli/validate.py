@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from kit.host.exactness import Exactness, Pool
     from kit.host.firmware import Firmware
     from kit.host.validate import FrameSet, Report
 
@@ -16,14 +19,26 @@ def command(
     run: Annotated[Path | None, typer.Option(help="Run folder (default: the firmware of this checkout).")] = None,
     firmware: Annotated[Path | None, typer.Option(help="Firmware folder, instead of --run.")] = None,
     target: Annotated[
-        str, typer.Option(help="Comma-separated: golden, reference, native, qemu:BOARD, uart:BOARD, serial:PORT.")
+        str,
+        typer.Option(
+            help="Comma-separated: golden, reference, native, qemu:BOARD, uart:BOARD, serial:PORT; qemu:* and uart:* "
+            "are all emulated boards, and skip those whose tools are not installed."
+        ),
     ] = "native",
     frames: Annotated[
-        int | None, typer.Option(min=1, help="At most so many frames (default: all; random: 64).")
+        int | None, typer.Option(min=1, help="At most so many frames (default: all; --random: 64; per encoder: 200).")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Take frames of this data root, not vectors.npz.")] = None,
-    random: Annotated[bool, typer.Option("--random", help="Take random frames.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of --random.")] = 1,
+    random: Annotated[bool, typer.Option("--random", help="Take random frames only.")] = False,
+    random_frames: Annotated[int, typer.Option(min=0, help="So many random frames besides the others.")] = 0,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="Instead of a build: this configuration with random weights; may be repeated."),
+    ] = None,
+    architectures: Annotated[
+        int, typer.Option(min=0, help="Instead of a build: so many random architectures with random weights.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML.")] = None,
 ) -> None:
@@ -35,26 +50,37 @@ def command(
     from kit.host.firmware import Firmware, firmware_folder
     from kit.host.report_files import write_junit, write_report_json
     from kit.host.targets import parse_targets
-    from kit.host.validate import random_frames, vector_frames
 
     if data is not None and random:
         raise ConfigError("--data and --random name two sources of frames", "give one of them")
-    device = Firmware(firmware_folder(run, firmware))
     targets = parse_targets(target)
-    if random:
-        chosen = random_frames(device, frames or 64, seed)
-    elif data is not None:
-        chosen = _dataset_frames(device, data, frames)
-    else:
-        chosen = vector_frames(device, frames)
-    report = _validate(device, targets, chosen)
+    if config or architectures:
+        if junit is not None:
+            raise ConfigError("--junit is for one build", "use --json")
+        counts = (0 if random else frames or 200, (frames or 64) if random else random_frames)
+        _many(config or [], architectures, targets, data, counts, seed, "*" in target, json_path)
+        return
+    device = Firmware(firmware_folder(run, firmware))
+    chosen = _frames(device, data, frames, random, random_frames, seed)
+    report = _validate(device, targets, chosen, "*" in target)
     _print(report)
     if json_path is not None:
         write_report_json(json_path, report)
     if junit is not None:
         write_junit(junit, report)
-    if not report.passed:
+    if not report.passed or not _any_ran(report, targets):
         raise typer.Exit(1)
+
+
+def _frames(
+    device: Firmware, data: Path | None, count: int | None, random_only: bool, random_frames: int, seed: int
+) -> FrameSet:
+    from kit.host import validate
+
+    if random_only:
+        return validate.random_frames(device, count or 64, seed)
+    chosen = validate.vector_frames(device, count) if data is None else _dataset_frames(device, data, count)
+    return validate.join([chosen, validate.random_frames(device, random_frames, seed)]) if random_frames else chosen
 
 
 def _dataset_frames(device: Firmware, root: Path, count: int | None) -> FrameSet:
@@ -72,20 +98,28 @@ def _dataset_frames(device: Firmware, root: Path, count: int | None) -> FrameSet
     return FrameSet(chosen, f"{dataset.label}, all splits, {len(chosen)} of {len(frames)} frames")
 
 
-def _validate(device: Firmware, targets: tuple[str, ...], chosen: FrameSet) -> Report:
+def _progress() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _validate(device: Firmware, targets: tuple[str, ...], chosen: FrameSet, skip_absent: bool) -> Report:
     from kit.host.validate import validate
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _progress() as bar:
         task = bar.add_task("starting", total=len(chosen.frames))
 
         def progress(target: str, done: int, total: int) -> None:
             bar.update(task, description=target, completed=done, total=total)
 
-        return validate(device, targets, chosen, progress=progress)
+        return validate(device, targets, chosen, skip_absent=skip_absent, progress=progress)
+
+
+def _any_ran(report: Report, targets: tuple[str, ...]) -> bool:
+    return any(outcome.state != "skipped" for outcome in report.outcomes if outcome.target in targets)
 
 
 def _print(report: Report) -> None:
@@ -98,5 +132,81 @@ def _print(report: Report) -> None:
     for outcome in report.outcomes:
         console.print(f"  {marks[outcome.state]}  {outcome.target:20s} ", end="")
         console.print(outcome.detail, markup=False)
+        if outcome.link_text:
+            console.print(f"          {outcome.link_text}", markup=False)
         if outcome.layer is not None:
             console.print(f"          first layer that differs: {outcome.layer}", markup=False)
+
+
+# ---- many encoders ----
+
+
+def _many(
+    configs: list[Path], architectures: int, targets: tuple[str, ...], data: Path | None, counts: tuple[int, int],
+    seed: int, skip_absent: bool, json_path: Path | None,
+) -> None:  # fmt: skip
+    from itertools import chain
+
+    from kit.config import load_config
+    from kit.files import write_json
+    from kit.host.exactness import architecture_cases, config_cases, exactness
+
+    loaded = [load_config(path) for path in configs]
+    pool = _pool(data)
+    cases = chain(config_cases(loaded, seed, pool, counts), architecture_cases(architectures, seed, pool, counts))
+    total = len(loaded) + architectures
+    with _progress() as bar:
+        outer = bar.add_task("encoders", total=total)
+        inner = bar.add_task("", total=None)
+
+        def progress(case: str, target: str, done: int, frames: int) -> None:
+            bar.update(inner, description=f"{case} on {target}", completed=done, total=frames)
+
+        def done(name: str, report: Report) -> None:
+            bar.advance(outer)
+            for outcome in report.outcomes:
+                if outcome.state == "failed":
+                    bar.console.print(f"{name}: {outcome.target}: {outcome.detail}", markup=False, soft_wrap=True)
+
+        result = exactness(cases, targets, skip_absent=skip_absent, progress=progress, done=done)
+    print_exactness(result, f"{counts[0]} real frames ({pool.label}, cut anew) and {counts[1]} random ones each")
+    if json_path is not None:
+        write_json(json_path, result.as_dict())
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def _pool(data: Path | None) -> Pool:
+    """Recordings of the recommended configuration's sources: below ``data``, or what stands in for them."""
+    import numpy as np
+
+    from kit.build.frames import reporting_config
+    from kit.config import load_config
+    from kit.data.dataset import build_dataset
+    from kit.data.recording import SPLITS
+    from kit.files import asset
+    from kit.host.exactness import Pool
+
+    config = reporting_config(load_config(asset("configs", "08x_ds8_l2.yaml")), data)
+    dataset = build_dataset(config, data)
+    frames = np.concatenate([dataset.frames(split) for split in SPLITS])
+    return Pool(frames, config.signal.sample_bits, dataset.label)
+
+
+def print_exactness(result: Exactness, frames: str) -> None:
+    """Print what each target did over all encoders."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{len(result.reports)} encoders, {frames}", title_justify="left")
+    table.add_column("target", no_wrap=True)
+    for column in ("encoders", "frames", "latents", "differ", "packet bytes", "differ"):
+        table.add_column(column, justify="right")
+    for tally in result.tallies:
+        state = "skipped" if not tally.cases else "" if not tally.failed else f"{tally.failed} failed"
+        numbers = (tally.cases, tally.frames, *tally.latents, *tally.packets)
+        table.add_row(f"{tally.target} {state}".strip(), *(f"{number:,}" for number in numbers))
+    console = Console(highlight=False)
+    console.print(table)
+    truths = ", ".join(f"{name} ({count})" for name, count in result.truths.items())
+    console.print(f"compared with: {truths}", soft_wrap=True)

@@ -52,7 +52,7 @@ def reconstruction_figure(evaluation: Evaluation, sample_rate_hz: float, form: I
     rows: dict[str, list[Example]] = {}
     for example in evaluation.examples:
         rows.setdefault(example.ref.dataset, []).append(example)
-    with _figure(1.0 + 2.1 * len(rows), len(rows), 3) as (figure, axes, save):
+    with open_figure(1.0 + 2.1 * len(rows), len(rows), 3) as (figure, axes, save):
         for row, (dataset, examples) in enumerate(rows.items()):
             for column, example in enumerate(examples):
                 _draw_example(axes[row][column], example, sample_rate_hz)
@@ -82,7 +82,7 @@ def _draw_example(axis: Any, example: Example, sample_rate_hz: float) -> None:
 
 def distribution_figure(evaluations: Sequence[Evaluation], form: ImageFormat = "png") -> bytes:
     """Share of frames at or below each PRD, one curve per dataset and path; and the pooled PRD of each subject."""
-    with _figure(3.8, 1, 2, width_ratios=(1.0, 1.35)) as (_, axes, save):
+    with open_figure(3.8, 1, 2, width_ratios=(1.0, 1.35)) as (_, axes, save):
         left, right = axes[0]
         colors = _colors(evaluations)
         for evaluation in evaluations:
@@ -133,7 +133,7 @@ Save = Callable[[ImageFormat], bytes]
 
 
 @contextmanager
-def _figure(
+def open_figure(
     height: float, rows: int, columns: int, width_ratios: Sequence[float] | None = None
 ) -> Iterator[tuple[Any, Any, Save]]:
     """A figure ``WIDTH`` inches wide, its axes [rows][columns], and a function that gives the file's bytes."""

@@ -11,10 +11,7 @@ from typing import Any
 
 import keras
 
-from kit.config import KERNEL, Config, Norm
-
-DENSE_STAGES = 2
-"""Leading stages with a dense convolution; the later ones are depthwise separable."""
+from kit.config import DENSE_STAGES, KERNEL, Config, Norm
 
 
 def normalised(x: Any, norm: Norm, name: str) -> Any:

@@ -20,7 +20,7 @@ from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
 from kit.render.environment import environment, origin_of, render_template
 from kit.render.protocol import render_protocol_header
-from kit.render.views import codebook_view, encoder_file_view, model_view, plan_view, vectors_view
+from kit.render.views import codebook_view, encoder_file_view, model_view, plan_view, step_macs_max, vectors_view
 from kit.wire.packet import PacketLayout
 from kit.wire.scale import lsb_bits
 
@@ -91,6 +91,7 @@ def render_firmware(
         "codebook": codebook_view(codebook, model.prefix),
         "encoder": encoder_file_view(model_bytes),
         "vectors": vectors_view(embedded.frames, embedded.packets, embedded.source_label),
+        "step_macs_max": step_macs_max(encoder, codebook),
     }
     if config.firmware.engine == "aot":
         context["plan"] = plan_view(encoder, model.prefix)

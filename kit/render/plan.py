@@ -1,11 +1,13 @@
-"""Memory plan of the ahead-of-time engine: one window of input columns per layer, then the output columns."""
+"""Memory plan of the ahead-of-time engine: a window of input columns per layer, and the output columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from kit.errors import UnsupportedOpError
 from kit.graph.ir import Conv, EncoderGraph
+from kit.render.schedule import Schedule, Stage
 
 BATCH_MAX = 2
 """Output columns that a layer computes at a time, at most; KIT_AOT_BATCH of the engine."""
@@ -23,6 +25,9 @@ COLUMNS_MAX = 4096
 WINDOW_ALIGN = 4
 """Windows begin at multiples of this many bytes, so that kernels may load words."""
 
+DOUBLE_WORD = 8
+"""Kernels read windows of int16 in whole units of this many bytes."""
+
 ACTIVATION_BYTES_MAX = 65535
 """Offsets into the activations are uint16 on the device."""
 
@@ -36,19 +41,38 @@ class Window:
     Attributes:
         offset: first byte in the engine's activation memory, a multiple of :data:`WINDOW_ALIGN`.
         columns: ``kernel + (batch - 1) * stride``: what ``batch`` output columns read.
-        bytes: columns times input channels.
+        pitch: bytes from one column to the next.
+        bytes: all columns, and what kernels that read whole words or double words see behind them.
         batch: output columns that the layer computes at a time.
+        wide: values are int16; else int8.
     """
 
     offset: int
     columns: int
+    pitch: int
     bytes: int
     batch: int
+    wide: bool
 
     @property
     def end(self) -> int:
         """First byte behind the window."""
         return self.offset + self.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Two buffers, by number (the output columns are the last), and what must not overlap: the first ``first_bytes`` of
+    one while the other is needed, and the first ``second_bytes`` of the other while the one is needed."""
+
+    first: int
+    second: int
+    first_bytes: int
+    second_bytes: int
+
+    def holds(self, first_offset: int, second_offset: int) -> bool:
+        """Whether buffers at these offsets keep apart."""
+        return second_offset >= first_offset + self.first_bytes or first_offset >= second_offset + self.second_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +84,14 @@ class MemoryPlan:
         output: offset of the output columns, bytes.
         output_bytes: size of one batch of output columns.
         activation_bytes: size of everything, bytes.
+        apart: which parts of which buffers are needed at the same time.
     """
 
     windows: tuple[Window, ...]
     output: int
     output_bytes: int
     activation_bytes: int
+    apart: tuple[Apart, ...]
 
 
 def batch_of(graph: EncoderGraph, node: Conv) -> int:
@@ -78,12 +104,54 @@ def batch_of(graph: EncoderGraph, node: Conv) -> int:
     return min(BATCH_MAX, graph.tensors[node.output].length)
 
 
-def _aligned(offset: int) -> int:
-    return -(-offset // WINDOW_ALIGN) * WINDOW_ALIGN
+def _aligned(offset: int, align: int = WINDOW_ALIGN) -> int:
+    return -(-offset // align) * align
 
 
-def plan_memory(graph: EncoderGraph) -> MemoryPlan:
+def _window(graph: EncoderGraph, node: Conv, wide: int) -> Window:
+    """A window, not placed yet; ``wide`` is the number of int16 values per column, 0 for int8 columns."""
+    batch = batch_of(graph, node)
+    columns = node.kernel + (batch - 1) * node.stride
+    pitch = 2 * wide if wide else graph.tensors[node.input].channels
+    read = columns * pitch
+    if node.depthwise and not wide:
+        read += -pitch % WINDOW_ALIGN
+    if wide:
+        read = max(read, (batch - 1) * node.stride * pitch + _aligned(node.kernel * pitch, DOUBLE_WORD))
+    return Window(0, columns, pitch, read, batch, wide > 0)
+
+
+def _stage(graph: EncoderGraph, node: Conv, window: Window) -> Stage:
+    source, target = graph.tensors[node.input], graph.tensors[node.output]
+    return Stage(
+        node.kernel, node.stride, window.batch, window.columns, window.pitch, node.pad_left, source.length,
+        target.length,
+    )  # fmt: skip
+
+
+def _place(sizes: Sequence[int], apart: Sequence[Apart]) -> list[int]:
+    """Offsets of the buffers, the largest first, each at the lowest multiple of 4 that keeps apart from the others."""
+    offsets: dict[int, int] = {}
+    for buffer in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        rules = [rule for rule in apart if buffer in (rule.first, rule.second)]
+        near = [(rule.first, rule.first_bytes) for rule in rules if rule.second == buffer]
+        near += [(rule.second, rule.second_bytes) for rule in rules if rule.first == buffer]
+        candidates = {0, *(_aligned(offsets[other] + used) for other, used in near if other in offsets)}
+        for offset in sorted(candidates):
+            trial = {**offsets, buffer: offset}
+            placed = [rule for rule in rules if rule.first in trial and rule.second in trial]
+            if all(rule.holds(trial[rule.first], trial[rule.second]) for rule in placed):
+                offsets = trial
+                break
+    return [offsets[i] for i in range(len(sizes))]
+
+
+def plan_memory(graph: EncoderGraph, wide: Mapping[str, int] | None = None) -> MemoryPlan:
     """Lay out the activations of a checked encoder (:func:`kit.graph.check.check`).
+
+    Args:
+        graph: a chain of layers.
+        wide: layers whose window holds int16, with the values of a column.
 
     Raises:
         UnsupportedOpError: an opaque graph, or a size that exceeds what the engine's counters hold.
@@ -92,22 +160,24 @@ def plan_memory(graph: EncoderGraph) -> MemoryPlan:
         raise UnsupportedOpError(
             "the encoder has operators that the aot engine cannot run", "set firmware.engine: tflm"
         )
-    at = 0
-    windows = []
     for node in graph.nodes:
         _check(graph, node)
-        batch = batch_of(graph, node)
-        columns = node.kernel + (batch - 1) * node.stride
-        window = Window(_aligned(at), columns, columns * graph.tensors[node.input].channels, batch)
-        windows.append(window)
-        at = window.end
-    output, output_bytes = _aligned(at), windows[-1].batch * graph.output_tensor.channels
-    total = output + output_bytes
+    windows = [_window(graph, node, (wide or {}).get(node.name, 0)) for node in graph.nodes]
+    stages = [_stage(graph, node, window) for node, window in zip(graph.nodes, windows, strict=True)]
+    channels = graph.output_tensor.channels
+    together = Schedule(stages, channels).together
+    apart = tuple(
+        Apart(i, j, together[i][j], together[j][i]) for j in range(len(together)) for i in range(j) if together[i][j]
+    )
+    sizes = [window.bytes for window in windows] + [windows[-1].batch * channels]
+    offsets = _place(sizes, apart)
+    total = max(_aligned(offset + size) for offset, size in zip(offsets, sizes, strict=True))
     if total > ACTIVATION_BYTES_MAX:
         raise UnsupportedOpError(
             f"the encoder needs {total} bytes of activations, the aot engine holds {ACTIVATION_BYTES_MAX}", _WAY_OUT
         )
-    return MemoryPlan(tuple(windows), output, output_bytes, total)
+    placed = tuple(replace(window, offset=offset) for window, offset in zip(windows, offsets, strict=False))
+    return MemoryPlan(placed, offsets[-1], sizes[-1], total, apart)
 
 
 def _check(graph: EncoderGraph, node: Conv) -> None:

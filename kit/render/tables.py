@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 Row = tuple[int, ...]
 
-_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
+_C_TYPES = {
+    "int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t",
+    "uint32": "uint32_t",
+}  # fmt: skip
 _PER_ROW = {1: 24, 2: 16, 4: 8}
 
 TABLE_ALIGN = 4
@@ -47,7 +50,7 @@ def rows_of(values: NDArray[Any]) -> tuple[Row, ...]:
     return tuple(tuple(int(v) for v in flat[at : at + step]) for at in range(0, flat.size, step))
 
 
-def table(name: str, about: str, values: NDArray[Any]) -> Table:
-    """A table of int8, uint8, int16 or int32 values."""
+def table(name: str, about: str, values: NDArray[Any], align: int = TABLE_ALIGN) -> Table:
+    """A table of integers of 8, 16 or 32 bits."""
     dtype = np.dtype(values.dtype)
-    return Table(name, about, _C_TYPES[dtype.name], rows_of(values), int(values.size), int(values.nbytes))
+    return Table(name, about, _C_TYPES[dtype.name], rows_of(values), int(values.size), int(values.nbytes), align)

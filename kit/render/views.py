@@ -11,9 +11,11 @@ from kit.config import Config
 from kit.errors import RenderError
 from kit.files import sha256_bytes
 from kit.graph.codebook import IntegerCodebook
-from kit.graph.ir import Conv, Encoder, folded_bias
-from kit.render.layouts import Packed, isa_layouts, rows
-from kit.render.plan import Window, plan_memory
+from kit.graph.ir import Conv, Encoder, TensorInfo, folded_bias
+from kit.render.layouts import Packed, isa_layouts, rows, wide_windows
+from kit.render.plan import BATCH_MAX, MemoryPlan, plan_memory
+from kit.render.proof import device_shift, is_small
+from kit.render.search import search_tables
 from kit.render.tables import Row, Table, rows_of, table
 from kit.wire.packet import PacketLayout
 from kit.wire.scale import lsb_bits
@@ -79,40 +81,76 @@ def model_view(config: Config, build_hash: str) -> ModelView:
 
 @dataclass(frozen=True, slots=True)
 class CodebookView:
-    """The codebook's tables and kit_codebook_t's scalars; the unused entry pointer prints as 0."""
+    """The codebook's search tables, and kit_codebook_t's fields in order: what each is called, and its value."""
 
-    table: Table
-    norms: Table
-    shifts: Table
-    entries8: str
-    entries16: str
+    tables: tuple[Table, ...]
+    fields: tuple[tuple[str, str | int], ...]
+    bits: int
     entries: int
-    dims: int
-    levels: int
-    residual_frac_bits: int
-    latent_zero_point: int
+    stored: int
+    stride: int
 
 
 def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
-    """Tables of a codebook; it has proved its own overflow bounds."""
-    name = f"{prefix}_codebook"
-    axes = f"[level={codebook.num_levels}][entry={codebook.num_entries}][dim={codebook.dims}]"
-    values = np.ascontiguousarray(codebook.integer)
-    wide = values.dtype == np.int16
-    norms = (codebook.shifted().astype(np.int64) ** 2).sum(axis=2)
-    shifts = codebook.entry_shift.astype(np.uint8)
-    return CodebookView(
-        table=table(name, f"RVQ entries, {axes}", values),
-        norms=table(f"{name}_norms", "squared length of each shifted entry", norms.astype(np.int32)),
-        shifts=table(f"{name}_shift", "left shift of each level's entries, bits", shifts),
-        entries8="0" if wide else name,
-        entries16=name if wide else "0",
-        entries=codebook.num_entries,
-        dims=codebook.dims,
-        levels=codebook.num_levels,
-        residual_frac_bits=codebook.residual_frac_bits,
-        latent_zero_point=codebook.latent_zero_point,
+    """Tables of a codebook; it has proved its own overflow bounds.
+
+    Raises:
+        RenderError: the search tables do not describe the codebook.
+    """
+    name, search = f"{prefix}_codebook", search_tables(codebook)
+    levels, stored = search.order.shape
+    wide, many, stride = search.rows.dtype == np.int16, search.order.dtype == np.uint16, search.rows.shape[2]
+    axes = f"[level={levels}][3 + entry={stored}][dim={stride}]"
+    rows = table(name, f"three axes per level, then its RVQ entries in order along the first, {axes}", search.rows)
+    order = table(f"{name}_order", "index of each stored entry", search.order)
+    keys = table(f"{name}_keys", "place of each block's first entry along the first axis", search.keys)
+    sides = table(
+        f"{name}_sides", "places of four entries along the second and along the third axis, a byte each", search.sides
     )
+    base = table(f"{name}_axis_base", "taken off places along each axis to make keys and sides", search.axis_base)
+    axis_shift = table(
+        f"{name}_axis_shift", "what takes places along each axis to residual units, bits", search.axis_shift
+    )
+    shift = table(f"{name}_shift", "left shift of each level's entries, bits", codebook.entry_shift.astype(np.uint8))
+    return CodebookView(
+        tables=(rows, order, keys, sides, base, axis_shift, shift),
+        fields=(
+            ("rows8", 0 if wide else rows.name),
+            ("rows16", rows.name if wide else 0),
+            ("order8", 0 if many else order.name),
+            ("order16", order.name if many else 0),
+            ("keys", keys.name),
+            ("sides", sides.name),
+            ("axis_base", base.name),
+            ("axis_shift", axis_shift.name),
+            ("entry_shift", shift.name),
+            ("stored", stored),
+            ("dims", codebook.dims),
+            ("stride", stride),
+            ("levels", levels),
+            ("residual_frac_bits", codebook.residual_frac_bits),
+            ("latent_zero_point", codebook.latent_zero_point),
+        ),
+        bits=16 if wide else 8,
+        entries=codebook.num_entries,
+        stored=stored,
+        stride=stride,
+    )
+
+
+def step_macs_max(encoder: Encoder, codebook: IntegerCodebook) -> int:
+    """Multiply-accumulates of the longest step of the codec: a batch of a layer's columns, or the search of a level.
+
+    An encoder that the engine runs as a whole (no layers in the graph) is one step.
+    """
+    graph = encoder.graph
+    columns = [_column_macs(node, graph.tensors[node.input], graph.tensors[node.output]) for node in graph.nodes]
+    engine = BATCH_MAX * max(columns) if columns else graph.macs
+    return max(engine, codebook.num_entries * codebook.dims)
+
+
+def _column_macs(node: Conv, source: TensorInfo, target: TensorInfo) -> int:
+    return node.kernel * target.channels * (1 if node.depthwise else source.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +160,15 @@ class WeightsView:
     isa: str
     layout: str
     table: Table
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVariant:
+    """The memory plan for one instruction set (macro ``isa``; empty: all others)."""
+
+    isa: str
+    plan: MemoryPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +181,7 @@ class LayerView:
     bias: Table
     multiplier: Table
     shift: Table
-    window: Window
+    small: int
     in_channels: int
     out_channels: int
     in_columns: int
@@ -155,9 +202,7 @@ class PlanView:
 
     layers: tuple[LayerView, ...]
     layer_count: int
-    output: int
-    output_bytes: int
-    activation_bytes: int
+    variants: tuple[PlanVariant, ...]
     macs: int
 
 
@@ -168,12 +213,10 @@ def plan_view(encoder: Encoder, prefix: str) -> PlanView:
         UnsupportedOpError: a layer that the engine cannot run.
     """
     graph = encoder.graph
-    plan = plan_memory(graph)
-    layers = tuple(
-        _layer(encoder, node, window, f"{prefix}_{node.name}")
-        for node, window in zip(graph.nodes, plan.windows, strict=True)
-    )
-    return PlanView(layers, len(layers), plan.output, plan.output_bytes, plan.activation_bytes, graph.macs)
+    plans = [PlanVariant(isa, plan_memory(graph, wide)) for isa, wide in wide_windows(encoder).items() if wide]
+    plans.append(PlanVariant("", plan_memory(graph)))
+    layers = tuple(_layer(encoder, node, f"{prefix}_{node.name}") for node in graph.nodes)
+    return PlanView(layers, len(layers), tuple(plans), graph.macs)
 
 
 def _weights(encoder: Encoder, node: Conv, prefix: str) -> tuple[WeightsView, ...]:
@@ -181,13 +224,14 @@ def _weights(encoder: Encoder, node: Conv, prefix: str) -> tuple[WeightsView, ..
 
     def view(isa: str, packed: Packed) -> WeightsView:
         about = f"{node.name} weights, layout {packed.layout}, {packed.axes}"
-        return WeightsView(isa, packed.layout, table(f"{prefix}_weights", about, packed.values))
+        values = table(f"{prefix}_weights", about, packed.values, packed.align)
+        return WeightsView(isa, packed.layout, values, packed.complete)
 
     special = tuple(view(isa, packed) for isa, packed in isa_layouts(encoder, node).items())
     return (*special, view("", rows(encoder, node)))
 
 
-def _layer(encoder: Encoder, node: Conv, window: Window, prefix: str) -> LayerView:
+def _layer(encoder: Encoder, node: Conv, prefix: str) -> LayerView:
     graph = encoder.graph
     source, target = graph.tensors[node.input], graph.tensors[node.output]
     out = f"[out={target.channels}]"
@@ -208,9 +252,9 @@ def _layer(encoder: Encoder, node: Conv, window: Window, prefix: str) -> LayerVi
         shift=table(
             f"{prefix}_shift",
             f"{node.name} requantization shifts, positive is left, {out}",
-            np.array(node.requant.shift, np.int8),
+            np.array(device_shift(node), np.int8),
         ),
-        window=window,
+        small=int(is_small(encoder, node)),
         in_channels=source.channels,
         out_channels=target.channels,
         in_columns=source.length,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kit.files import atomic_write_text
+from kit.wire.bare import bare_bytes
 from kit.wire.framing import frame
 from kit.wire.messages import encode
 from kit.wire.packet import PacketLayout
@@ -44,8 +45,8 @@ The same tables make `generated/kit_protocol.h` for the device and the codec of 
 3. A message with a wrong CRC, coding or length is thrown away and counted, never half used. A message that is whole but
    cannot be served is answered by ERROR.
 4. `seq` counts packets from 0 at every STREAM_START, modulo 65536: a gap is a lost packet, a repetition a duplicate.
-5. The stream replays the embedded recording, frame after frame and around again, from a frame boundary: packet i equals
-   the known packet i modulo `embedded_frames`.
+5. Unless the firmware was built with a sensor, the stream replays the embedded recording, frame after frame and around
+   again, from its start: frame f of the stream equals the known frame f modulo `embedded_frames`.
 6. The host decodes packets only of a build it can name by `build_hash`.
 7. The first two fields of HELLO_REQUEST and HELLO (`request`, `protocol`) stay where they are in every future version.
    Host and device refuse each other when `protocol` differs, whatever the length of the rest.
@@ -71,13 +72,26 @@ Example, {samples} samples of {bits} bits, {positions} positions, {levels} level
 {body} bytes, of which {side} are side information; {wire} bytes on the line per PACKET, of which {overhead} are
 neither: type, seq, time, CRC, COBS, delimiter. Compression is {payload:.2f} by payload (index bits alone) and
 {line:.2f} on the wire (everything sent).
+
+## Bare packet
+
+For transports that keep messages apart and check them themselves, such as Bluetooth LE notifications: the fields and
+the body of PACKET and nothing else, {bare} bytes in the example. `kit_packet_bare` (`firmware/runtime/kit_packet.h`)
+writes it, `kit.wire.bare` reads it. It keeps `seq`, because a transport may drop whole messages, and `time_ms`, so that
+a gap has a length; it has no type, check value or framing, so that nothing but packets of one build may travel there.
+
+| offset | field | type | meaning |
+|---|---|---|---|
+| 0 | seq | u16 | as in PACKET |
+| 2 | time_ms | u16 | as in PACKET |
+| 4 | body | u8[packet_bytes] | as in PACKET |
 """
 
 
 _STREAMS = """## Streams
 
-The device replays its embedded recording, frame after frame and from its start, as if a sensor delivered it: packet
-`seq` equals the recording's packet number `seq` modulo embedded_frames.
+The device replays its embedded recording, frame after frame and from its start, as if a sensor delivered it; a firmware
+built with a sensor (`docs/sensor.md`) streams that. Packet `seq` holds frames `seq * frames_per_packet` and following.
 
 - STREAM_START during a stream starts over at seq 0. SELF_TEST and ENCODE_FRAME are refused with ERR_STATE while the
   device is busy with a stream, a self-test or a frame.
@@ -149,6 +163,7 @@ def render_protocol_document(statuses: Sequence[Status] | None = None) -> str:
         body=layout.body_bytes,
         side=layout.side_bytes,
         wire=layout.wire_bytes,
+        bare=bare_bytes(layout),
         overhead=layout.wire_bytes - layout.body_bytes,
         payload=layout.payload_ratio,
         line=layout.wire_ratio,

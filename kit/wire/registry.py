@@ -145,6 +145,13 @@ MESSAGES: tuple[Message, ...] = (
     Message("STREAM_STOP", 0x05, "host", "Stop streaming.", (_REQUEST,), answer="STREAM_STATE"),
     Message("COUNTERS_REQUEST", 0x06, "host", "Ask for the link counters.", (_REQUEST,), answer="COUNTERS"),
     Message(
+        "PROFILE_REQUEST", 0x07, "host",
+        "Ask what one stage of the codec took. Stage 0 measures first: it encodes every embedded frame. Only firmware "
+        "with probes knows (HELLO.probes); others answer ERROR, unknown message type.",
+        (_REQUEST, Field("stage", "u8", "number of the stage, see kit_probe.h; 0: measure now")),
+        answer="PROFILE",
+    ),
+    Message(
         "HELLO", 0x81, "device", "What the device is and what it computes; answers HELLO_REQUEST.",
         (
             _REQUEST,
@@ -215,7 +222,7 @@ MESSAGES: tuple[Message, ...] = (
             Field("rx_overrun", "u32", "messages that outgrew the buffer", "messages"),
             Field("tx_packets", "u32", "packets sent", "packets"),
             Field("samples_dropped", "u32", "samples lost before they were encoded", "samples"),
-            Field("rx_lost", "u32", "times that the receiver lost bytes, for nobody had fetched the ones before", "events"),
+            Field("rx_lost", "u32", "times that the receiver lost bytes: those before had not been fetched", "events"),
             Field("rx_queue_max", "u16", "most received bytes that ever waited to be fetched", "bytes"),
             Field("rx_queue_bytes", "u16", "room for them; 0 when the port does not say", "bytes"),
             Field("tx_dropped", "u32", "packets left out because the transmit queue was full", "packets"),
@@ -223,6 +230,20 @@ MESSAGES: tuple[Message, ...] = (
             Field("tx_queue_bytes", "u16", "room for them", "bytes"),
             Field("refused", "u32", "messages answered by ERROR", "messages"),
             Field("pass_us_max", "u32", "longest time between two turns of the main loop", "us"),
+        ),
+    ),
+    Message(
+        "PROFILE", 0x87, "device", "What a stage took since it was last measured; answers PROFILE_REQUEST.",
+        (
+            _REQUEST,
+            Field("stage", "u8", "number of the stage, as asked for"),
+            Field("stages", "u8", "how many numbers there are; the build does not use all"),
+            Field("unit", "u8", "1 cycles of the core, 2 instructions; 0: the counter counts neither", high=2),
+            Field("frames", "u16", "frames that were measured", "frames"),
+            Field("visits", "u32", "how often the stage was entered"),
+            Field("total_low", "u32", "cycles or instructions in all frames, low word"),
+            Field("total_high", "u32", "high word"),
+            Field("worst", "u32", "the most in one frame"),
         ),
     ),
     Message(

@@ -1,117 +1,13 @@
 /* The application over a fake port: every message, every refusal, streams that are too slow at either end. */
 #include <string.h>
 
+#include "app_peer.h"
 #include "check.h"
-#include "fake_port.h"
-#include "kit_app.h"
 #include KIT_VECTORS_HEADER
 
 #define PERIOD_US (1000000000u / KIT_SAMPLE_RATE_MHZ)
 #define FRAME_US (KIT_FRAME_SAMPLES * PERIOD_US)
-#define POLLS_MAX 1000000u
-#define LINE_FAST 100000u
-
-static kit_app_t app;
-static kit_link_t host;
-static uint8_t host_rx[KIT_APP_TX_TOTAL];
-static uint8_t host_tx[KIT_LINK_TX_BYTES(KIT_APP_RX_BYTES)];
-
-static void boot(void)
-{
-    memset(&fake_port, 0, sizeof fake_port);
-    fake_port.write_max = LINE_FAST;
-    fake_port.time_us = 0xFFFFFF00u; /* the clock may wrap at any time */
-    kit_link_init(&host, host_rx, sizeof host_rx, host_tx, sizeof host_tx);
-    CHECK(kit_app_init(&app) == KIT_OK);
-}
-
-static void post_bytes(const uint8_t *bytes, size_t count)
-{
-    CHECK(fake_port.to_device_bytes + count <= FAKE_LINE_BYTES);
-    memcpy(fake_port.to_device + fake_port.to_device_bytes, bytes, count);
-    fake_port.to_device_bytes += count;
-}
-
-static void post(const uint8_t *message, size_t bytes)
-{
-    memcpy(kit_link_message(&host), message, bytes);
-    CHECK(kit_link_send(&host, bytes));
-    size_t count;
-    const uint8_t *line = kit_link_pending(&host, &count);
-    post_bytes(line, count);
-    kit_link_taken(&host, count);
-}
-
-/* Next message from the device, or NULL when there is none yet; it lies in host_rx. */
-static const uint8_t *fetch(size_t *bytes)
-{
-    for (size_t i = 0; i < fake_port.from_device_bytes; i++) {
-        *bytes = kit_link_receive(&host, fake_port.from_device[i]);
-        if (*bytes != 0) {
-            fake_port.from_device_bytes -= i + 1;
-            memmove(fake_port.from_device, fake_port.from_device + i + 1, fake_port.from_device_bytes);
-            return host_rx;
-        }
-    }
-    fake_port.from_device_bytes = 0;
-    return NULL;
-}
-
-/* Poll until the device says something; `step_us` passes with every poll. */
-static const uint8_t *expect(uint8_t type, size_t expected_bytes, uint32_t step_us)
-{
-    size_t bytes;
-    for (unsigned polls = 0;; polls++) {
-        CHECK(polls < POLLS_MAX);
-        (void)kit_app_poll(&app);
-        fake_port.time_us += step_us;
-        const uint8_t *message = fetch(&bytes);
-        if (message != NULL) {
-            CHECK(message[0] == type && bytes == expected_bytes);
-            return message;
-        }
-    }
-}
-
-static void expect_error(uint8_t request, int status, uint16_t detail)
-{
-    const uint8_t *m = expect(KIT_MSG_ERROR, KIT_MSG_ERROR_BYTES, 1);
-    CHECK(m[KIT_ERROR_REQUEST_AT] == request && (int8_t)m[KIT_ERROR_STATUS_AT] == status);
-    CHECK(kit_get_u16(m + KIT_ERROR_DETAIL_AT) == detail);
-}
-
-static void expect_silence(void)
-{
-    size_t bytes;
-    for (unsigned i = 0; i < 1000; i++) {
-        (void)kit_app_poll(&app);
-    }
-    CHECK(!kit_app_poll(&app) && fetch(&bytes) == NULL);
-}
-
-static void expect_stream_state(uint8_t request, uint8_t state, uint32_t packets, uint32_t dropped)
-{
-    const uint8_t *m = expect(KIT_MSG_STREAM_STATE, KIT_MSG_STREAM_STATE_BYTES, 1);
-    CHECK(m[KIT_STREAM_STATE_REQUEST_AT] == request && m[KIT_STREAM_STATE_STATE_AT] == state);
-    CHECK(kit_get_u32(m + KIT_STREAM_STATE_PACKETS_AT) == packets);
-    CHECK(kit_get_u32(m + KIT_STREAM_STATE_DROPPED_AT) == dropped);
-}
-
-static void start_stream(uint8_t request, uint8_t mode, uint8_t packets)
-{
-    const uint8_t start[] = {KIT_MSG_STREAM_START, request, mode, packets, 0, 0, 0};
-    post(start, sizeof start);
-    expect_stream_state(request, KIT_STREAM_STATE_RUNNING, 0, 0);
-}
-
-static uint32_t counter(size_t at)
-{
-    const uint8_t request[] = {KIT_MSG_COUNTERS_REQUEST, 99};
-    post(request, sizeof request);
-    const uint8_t *m = expect(KIT_MSG_COUNTERS, KIT_MSG_COUNTERS_BYTES, 0);
-    CHECK(m[KIT_COUNTERS_REQUEST_AT] == 99);
-    return kit_get_u32(m + at);
-}
+#define PACKET_US (KIT_FRAMES_PER_PACKET * FRAME_US)
 
 /* ---- one test per message ---- */
 
@@ -132,27 +28,13 @@ static void test_hello(void)
     CHECK(kit_get_u16(m + KIT_HELLO_LATENT_POSITIONS_AT) == KIT_LATENT_POSITIONS);
     CHECK(m[KIT_HELLO_EMBEDDING_DIM_AT] == KIT_EMBEDDING_DIM && m[KIT_HELLO_NUM_LEVELS_AT] == KIT_NUM_LEVELS);
     CHECK(m[KIT_HELLO_INDEX_BITS_AT] == KIT_INDEX_BITS);
-    CHECK(kit_get_u16(m + KIT_HELLO_PACKET_BYTES_AT) == KIT_PACKET_BYTES);
+    CHECK(kit_get_u16(m + KIT_HELLO_PACKET_BYTES_AT) == KIT_FRAMES_PER_PACKET * KIT_PACKET_BYTES);
+    CHECK(kit_get_u16(m + KIT_HELLO_FRAME_BYTES_AT) == KIT_PACKET_BYTES);
+    CHECK(m[KIT_HELLO_FRAMES_PER_PACKET_AT] == KIT_FRAMES_PER_PACKET);
+    CHECK(m[KIT_HELLO_CREDITS_AT] == KIT_APP_CREDITS && m[KIT_HELLO_PROBES_AT] == 0);
     CHECK(kit_get_u16(m + KIT_HELLO_EMBEDDED_FRAMES_AT) == KIT_EMBEDDED_FRAMES);
     CHECK(kit_get_u32(m + KIT_HELLO_STATE_BYTES_AT) == sizeof(KIT_STORAGE_T));
     expect_silence();
-}
-
-static void post_frame(uint16_t number, size_t embedded)
-{
-    static uint8_t message[KIT_APP_RX_BYTES];
-    const size_t sample_bytes = KIT_MODEL.sample_bits <= 16 ? 2 : 4;
-    message[0] = KIT_MSG_ENCODE_FRAME;
-    kit_put_u16(message + KIT_ENCODE_FRAME_FRAME_AT, number);
-    for (size_t i = 0; i < KIT_FRAME_SAMPLES; i++) {
-        uint8_t *at = message + KIT_ENCODE_FRAME_SAMPLES_AT + i * sample_bytes;
-        if (sample_bytes == 2) {
-            kit_put_u16(at, (uint16_t)KIT_EMBEDDED_SAMPLES[embedded][i]);
-        } else {
-            kit_put_u32(at, (uint32_t)KIT_EMBEDDED_SAMPLES[embedded][i]);
-        }
-    }
-    post(message, KIT_MSG_ENCODE_FRAME_BYTES + KIT_FRAME_SAMPLES * sample_bytes);
 }
 
 static void test_encode_frame(void)
@@ -179,15 +61,6 @@ static void test_self_test(void)
     CHECK(kit_get_u16(m + KIT_SELF_TEST_RESULT_FRAMES_AT) == KIT_EMBEDDED_FRAMES);
     CHECK(kit_get_u16(m + KIT_SELF_TEST_RESULT_FAILED_AT) == 0);
     expect_silence();
-}
-
-/* The next message is packet `seq`, with the right body; returns its time. */
-static uint16_t expect_packet(uint32_t seq, uint32_t step_us)
-{
-    const uint8_t *m = expect(KIT_MSG_PACKET, KIT_MSG_PACKET_BYTES + KIT_PACKET_BYTES, step_us);
-    CHECK(kit_get_u16(m + KIT_PACKET_SEQ_AT) == seq);
-    CHECK(memcmp(m + KIT_PACKET_BODY_AT, KIT_EMBEDDED_PACKETS[seq % KIT_EMBEDDED_FRAMES], KIT_PACKET_BYTES) == 0);
-    return kit_get_u16(m + KIT_PACKET_TIME_MS_AT);
 }
 
 static void test_stream_fast(void)
@@ -217,7 +90,7 @@ static void test_stream_realtime(void)
     for (uint32_t seq = 0; seq < 4; seq++) {
         const uint16_t time_ms = expect_packet(seq, PERIOD_US / 50u + 1u);
         const uint16_t passed_ms = (uint16_t)(time_ms - last_ms);
-        CHECK(seq == 0 || (passed_ms + 1u >= FRAME_US / 1000u && passed_ms <= FRAME_US / 1000u + 1u));
+        CHECK(seq == 0 || (passed_ms + 1u >= PACKET_US / 1000u && passed_ms <= PACKET_US / 1000u + 1u));
         last_ms = time_ms;
     }
     expect_stream_state(11, KIT_STREAM_STATE_FINISHED, 4, 0);
@@ -231,7 +104,7 @@ static void test_stream_stop(void)
     post(stop, sizeof stop);
     expect_stream_state(13, KIT_STREAM_STATE_STOPPED, 0, 0);
     start_stream(12, KIT_STREAM_MODE_FAST, 0);
-    for (uint32_t seq = 0; seq < 3u * KIT_EMBEDDED_FRAMES; seq++) {
+    for (uint32_t seq = 0; seq < KIT_EMBEDDED_FRAMES; seq++) {
         (void)expect_packet(seq, 1);
     }
     /* Begun anew, it counts from 0. */
@@ -242,12 +115,12 @@ static void test_stream_stop(void)
     expect_silence();
 }
 
-/* A line on which a packet takes two frames: packets are left out, with their numbers; no sample is lost. */
+/* A line on which a packet takes twice its duration: packets are left out, with their numbers; no sample is lost. */
 static void test_slow_line(void)
 {
     boot();
-    const uint32_t wanted = 12;
-    const uint32_t byte_us = 2u * FRAME_US / (KIT_MSG_PACKET_BYTES + KIT_PACKET_BYTES);
+    const uint32_t wanted = 14;
+    const uint32_t byte_us = 2u * PACKET_US / (KIT_MSG_PACKET_BYTES + KIT_APP_PACKET_BYTES);
     start_stream(15, KIT_STREAM_MODE_REALTIME, (uint8_t)wanted);
     uint32_t next = 0;
     uint32_t packets = 0;
@@ -267,20 +140,114 @@ static void test_slow_line(void)
         const uint8_t *m = fetch(&bytes);
         if (m != NULL && m[0] == KIT_MSG_PACKET) {
             const uint32_t seq = kit_get_u16(m + KIT_PACKET_SEQ_AT);
-            const uint8_t *want = KIT_EMBEDDED_PACKETS[seq % KIT_EMBEDDED_FRAMES];
-            CHECK(seq >= next && memcmp(m + KIT_PACKET_BODY_AT, want, KIT_PACKET_BYTES) == 0);
+            CHECK(seq >= next);
+            check_packet(m);
             next = seq + 1;
             packets++;
         } else if (m != NULL) {
             CHECK(m[0] == KIT_MSG_STREAM_STATE && m[KIT_STREAM_STATE_STATE_AT] == KIT_STREAM_STATE_FINISHED);
             CHECK(kit_get_u32(m + KIT_STREAM_STATE_PACKETS_AT) == packets);
             CHECK(kit_get_u32(m + KIT_STREAM_STATE_DROPPED_AT) == wanted - packets);
-            CHECK(packets >= 4 && packets <= 8);
+            CHECK(packets >= 5 && packets <= 12);
             break;
         }
     }
     fake_port.write_max = LINE_FAST;
     CHECK(counter(KIT_COUNTERS_SAMPLES_DROPPED_AT) == 0);
+    CHECK(counter(KIT_COUNTERS_TX_DROPPED_AT) == wanted - packets);
+    CHECK(counter(KIT_COUNTERS_PASS_US_MAX_AT) >= PERIOD_US / 2u);
+}
+
+/* Frames arrive one behind the other; as many as there are credits wait without a message being lost, and what the host
+ * sends behind them is answered afterwards. */
+static void test_credits(void)
+{
+    boot();
+    for (uint16_t round = 0; round < 3; round++) {
+        for (uint16_t i = 0; i < KIT_APP_CREDITS; i++) {
+            post_frame((uint16_t)(100u * round + i), i % KIT_EMBEDDED_FRAMES);
+        }
+        const uint8_t behind[] = {KIT_MSG_COUNTERS_REQUEST, 7};
+        post(behind, sizeof behind);
+        for (uint16_t i = 0; i < KIT_APP_CREDITS; i++) {
+            const uint8_t *m = expect(KIT_MSG_ENCODED, KIT_MSG_ENCODED_BYTES + KIT_PACKET_BYTES, 1);
+            CHECK(kit_get_u16(m + KIT_ENCODED_FRAME_AT) == 100u * round + i);
+            const uint8_t *want = KIT_EMBEDDED_PACKETS[i % KIT_EMBEDDED_FRAMES];
+            CHECK(memcmp(m + KIT_ENCODED_BODY_AT, want, KIT_PACKET_BYTES) == 0);
+            if (i + 2u == KIT_APP_CREDITS) {
+                /* The codec took the last frame, and with it the buffer became free: the request behind it is next. */
+                (void)expect(KIT_MSG_COUNTERS, KIT_MSG_COUNTERS_BYTES, 1);
+            }
+        }
+    }
+    expect_silence();
+    CHECK(counter(KIT_COUNTERS_REFUSED_AT) == 0);
+}
+
+/* Several messages queue while the line takes nothing, and none is lost. */
+static void test_transmit_queue(void)
+{
+    boot();
+    fake_port.write_max = 0;
+    const uint8_t request[] = {KIT_MSG_STREAM_STOP, 1};
+    for (unsigned i = 0; i < 20; i++) {
+        post(request, sizeof request);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        (void)kit_app_poll(&app);
+    }
+    fake_port.write_max = LINE_FAST;
+    for (unsigned i = 0; i < 20; i++) {
+        expect_stream_state(1, KIT_STREAM_STATE_STOPPED, 0, 0);
+    }
+    expect_silence();
+    const uint8_t counters[] = {KIT_MSG_COUNTERS_REQUEST, 2};
+    post(counters, sizeof counters);
+    const uint8_t *m = expect(KIT_MSG_COUNTERS, KIT_MSG_COUNTERS_BYTES, 0);
+    CHECK(kit_get_u16(m + KIT_COUNTERS_TX_QUEUE_BYTES_AT) == sizeof app.tx);
+    CHECK(kit_get_u16(m + KIT_COUNTERS_TX_QUEUE_MAX_AT) <= sizeof app.tx);
+    CHECK(kit_get_u16(m + KIT_COUNTERS_TX_QUEUE_MAX_AT) > 2u * KIT_MSG_STREAM_STATE_BYTES);
+    /* The fake port says more than the fields hold. */
+    CHECK(kit_get_u16(m + KIT_COUNTERS_RX_QUEUE_MAX_AT) == 0xFFFFu);
+    CHECK(kit_get_u16(m + KIT_COUNTERS_RX_QUEUE_BYTES_AT) == 0xFFFFu);
+}
+
+/* The same packets without framing, for a transport of its own. */
+static void test_bare_packet(void)
+{
+    static KIT_STORAGE_T storage;
+    static uint8_t body[KIT_APP_PACKET_BYTES];
+    uint8_t bare[KIT_BARE_BYTES(KIT_APP_PACKET_BYTES)];
+    kit_packet_t packet;
+    CHECK(KIT_INIT(&storage) == KIT_OK);
+    kit_packet_init(&packet, body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET);
+    uint32_t packets = 0;
+    for (uint32_t frame = 0; frame < 3u * KIT_FRAMES_PER_PACKET; frame++) {
+        const size_t number = frame % KIT_EMBEDDED_FRAMES;
+        const kit_sample_t *samples = KIT_EMBEDDED_SAMPLES[number];
+        CHECK(kit_codec_push(KIT_CODEC(&storage), samples, KIT_FRAME_SAMPLES) == KIT_FRAME_SAMPLES);
+        while (kit_codec_poll(KIT_CODEC(&storage)) != KIT_PACKET) {
+        }
+        kit_packet_add(&packet, kit_codec_packet(KIT_CODEC(&storage), NULL), (uint16_t)(frame + 500u));
+        if (kit_packet_full(&packet)) {
+            const size_t bytes = kit_packet_bare(&packet, bare);
+            CHECK(bytes == sizeof bare && bytes == 4u + KIT_APP_PACKET_BYTES);
+            CHECK(kit_get_u16(bare + KIT_BARE_SEQ_AT) == packets);
+            CHECK(kit_get_u16(bare + KIT_BARE_TIME_MS_AT) == frame + 500u);
+            check_frames(bare + KIT_BARE_BODY_AT, packets);
+            kit_packet_next(&packet);
+            packets++;
+        }
+    }
+    CHECK(packets == 3);
+    /* A lost frame spoils its packet and no other; nothing is added to a full one. */
+    for (uint32_t i = 0; i < KIT_FRAMES_PER_PACKET; i++) {
+        kit_packet_add(&packet, i == 0 ? NULL : KIT_EMBEDDED_PACKETS[0], 9);
+    }
+    kit_packet_add(&packet, KIT_EMBEDDED_PACKETS[0], 10);
+    CHECK(kit_packet_full(&packet) && kit_packet_broken(&packet) && packet.time_ms == 9 && packet.seq == 3);
+    kit_packet_next(&packet);
+    CHECK(!kit_packet_full(&packet) && !kit_packet_broken(&packet) && packet.seq == 4);
 }
 
 static void test_slow_core(void)
@@ -316,6 +283,12 @@ static void test_refusals(void)
     const uint8_t other_protocol[] = {KIT_MSG_HELLO_REQUEST, 4, KIT_PROTOCOL_VERSION + 1};
     post(other_protocol, sizeof other_protocol);
     expect_error(4, KIT_ERR_PROTOCOL, KIT_PROTOCOL_VERSION);
+    const uint8_t first_protocol[] = {KIT_MSG_HELLO_REQUEST, 5, 1};
+    post(first_protocol, sizeof first_protocol);
+    expect_error(5, KIT_ERR_PROTOCOL, KIT_PROTOCOL_VERSION);
+    const uint8_t longer_hello[] = {KIT_MSG_HELLO_REQUEST, 6, KIT_PROTOCOL_VERSION + 1, 1, 2, 3};
+    post(longer_hello, sizeof longer_hello);
+    expect_error(6, KIT_ERR_PROTOCOL, KIT_PROTOCOL_VERSION);
     const uint8_t other_mode[] = {KIT_MSG_STREAM_START, 6, KIT_STREAM_MODE_FAST + 1, 1, 0, 0, 0};
     post(other_mode, sizeof other_mode);
     expect_error(6, KIT_ERR_ARGUMENT, KIT_STREAM_MODE_FAST);
@@ -375,6 +348,9 @@ int main(void)
     test_stream_realtime();
     test_stream_stop();
     test_slow_line();
+    test_credits();
+    test_transmit_queue();
+    test_bare_packet();
     test_slow_core();
     test_refusals();
     test_damaged_line();

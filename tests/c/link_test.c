@@ -16,7 +16,7 @@ static kit_link_t link;
 
 static void begin(void)
 {
-    kit_link_init(&link, rx, sizeof rx, tx, sizeof tx);
+    kit_link_init(&link, rx, sizeof rx, tx, sizeof tx, RX_BYTES);
 }
 
 /* ---- check values ---- */
@@ -122,7 +122,7 @@ static size_t on_the_line(uint8_t *line, const uint8_t *message, size_t bytes)
 {
     static uint8_t scratch[BYTES_MAX];
     static kit_link_t host;
-    kit_link_init(&host, scratch, 1, scratch, sizeof scratch);
+    kit_link_init(&host, scratch, 1, scratch, sizeof scratch, BYTES_MAX - 8u);
     memcpy(kit_link_message(&host), message, bytes);
     CHECK(kit_link_send(&host, bytes));
     size_t length;

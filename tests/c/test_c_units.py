@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.graph.codebook import IntegerCodebook, search_bounds
 from kit.graph.ir import Requant
 from kit.reference.encoder import requantize
 from kit.reference.normalise import normalise
-from kit.reference.rvq import search
 from kit.wire.bits import pack_indices
 from tests.c_support import AOT, C_TESTS, CODEC_SOURCES, COMPILERS, RUNTIME, compile_c, run_c
 from tests.models import random_frames
@@ -85,28 +83,6 @@ def check_normalise(program: Path, samples: int, bits: int, sample_bits: int) ->
     assert np.array_equal(mean, want.mean)
     assert np.array_equal(code, want.scale_code)
     assert np.array_equal(y, want.y)
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize(("dims", "entries", "levels"), [(1, 2, 1), (3, 1024, 2), (16, 256, 2), (64, 16, 8), (6, 4, 3)])
-def test_search(narrow: Path, dims: int, entries: int, levels: int, bits: int) -> None:
-    rng = np.random.default_rng(seed() + dims)
-    top = 127 if bits == 8 else 9000 // (dims * levels)
-    # Few distinct values make many ties, which must go to the lowest index.
-    integer = rng.integers(-top, top + 1, (levels, entries, dims))
-    integer[:, entries // 2 :] = integer[:, : entries - entries // 2] if dims % 2 else rng.integers(-2, 3)
-    shift = rng.integers(0, 4, levels).astype(np.int32) if bits == 8 else np.zeros(levels, np.int32)
-    zero_point = int(rng.integers(-128, 128))
-    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point).fits)
-    stored = integer.astype(np.int8 if bits == 8 else np.int16)
-    codebook = IntegerCodebook(stored, shift, frac, 0.5, zero_point, stored.astype(np.float32))
-    latents = rng.integers(-128, 128, (40, 1, dims)).astype(np.int8)
-    latents[0], latents[1] = -128, 127
-    norms = (codebook.shifted().astype(np.int64) ** 2).sum(axis=2).astype(np.int32)
-    data = shift.astype(np.uint8).tobytes() + norms.tobytes() + stored.tobytes() + latents.tobytes()
-    output = run_c(narrow, "search", dims, entries, levels, bits, frac, zero_point, stdin=data)
-    got = np.frombuffer(output, np.uint16).reshape(40, 1, levels)
-    assert np.array_equal(got, search(latents, codebook))
 
 
 @pytest.mark.parametrize("bits", range(1, 11))

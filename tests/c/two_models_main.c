@@ -22,7 +22,7 @@ static int refusals_are_right(void)
     kit_codec_t *codec = &ppg[0].codec;
     kit_engine_t *engine = &ppg[0].engine.engine;
     kit_codec_memory_t memory = {
-        ppg[0].ring, ppg[0].residual, ppg[0].packet, PPG_RING_SAMPLES, PPG_EMBEDDING_DIM, PPG_PACKET_BYTES,
+        ppg[0].ring, ppg[0].residual, ppg[0].packet, PPG_RING_SAMPLES, PPG_RESIDUAL_VALUES, PPG_PACKET_BYTES,
     };
     int right = kit_codec_init(codec, &ppg_model, engine, &memory) == KIT_OK;
     right &= kit_codec_init(NULL, &ppg_model, engine, &memory) == KIT_ERR_ARGUMENT;

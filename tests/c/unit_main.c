@@ -2,7 +2,6 @@
  *
  *     requantize            int32 (value, multiplier, shift)...        -> int32 each
  *     normalise T L         kit_sample_t [n][T]                        -> per frame int32 mean, int32 code, int8 [T]
- *     search D K M W F Z    uint8 shift[M], int32 norms [M][K], entries [M][K][D] of W bits, int8 latents [n][D] -> uint16 [n][M]
  *     pack B CAPACITY       uint16 values...                           -> the packed bytes */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,18 +10,9 @@
 #include "kit_aot_requantize.h"
 #include "kit_normalise.h"
 #include "kit_pack.h"
-#include "kit_rvq.h"
 
-#define ENTRIES_MAX (8 * 1024 * 64)
-
-static int8_t entries8[ENTRIES_MAX];
-static int16_t entries16[ENTRIES_MAX];
-static int32_t norms[8 * 1024];
-static uint8_t shifts[8];
 static kit_sample_t frame[KIT_FRAME_SAMPLES_MAX];
 static int8_t normalised[KIT_FRAME_SAMPLES_MAX];
-static int8_t latent[64];
-static int16_t residual[64];
 static uint8_t packet[65535];
 
 static int number(char **argv, int at)
@@ -57,38 +47,6 @@ static void normalise(size_t samples, unsigned lsb_bits)
     }
 }
 
-static int search(char **argv)
-{
-    kit_codebook_t codebook;
-    memset(&codebook, 0, sizeof codebook);
-    codebook.dims = (uint8_t)number(argv, 2);
-    codebook.entries = (uint16_t)number(argv, 3);
-    codebook.levels = (uint8_t)number(argv, 4);
-    codebook.residual_frac_bits = (uint8_t)number(argv, 6);
-    codebook.latent_zero_point = (int8_t)number(argv, 7);
-    codebook.entry_shift = shifts;
-    codebook.norms = norms;
-    const size_t count = (size_t)codebook.dims * codebook.entries * codebook.levels;
-    const size_t rows = (size_t)codebook.entries * codebook.levels;
-    size_t got = fread(shifts, 1, codebook.levels, stdin);
-    got += fread(norms, sizeof norms[0], rows, stdin);
-    if (number(argv, 5) == 8) {
-        codebook.entries8 = entries8;
-        got += fread(entries8, 1, count, stdin);
-    } else {
-        codebook.entries16 = entries16;
-        got += fread(entries16, 2, count, stdin);
-    }
-    while (fread(latent, 1, codebook.dims, stdin) == codebook.dims) {
-        kit_rvq_begin(&codebook, latent, residual);
-        for (uint8_t level = 0; level < codebook.levels; level++) {
-            const uint16_t index = kit_rvq_level(&codebook, level, residual);
-            fwrite(&index, sizeof index, 1, stdout);
-        }
-    }
-    return got == codebook.levels + rows + count ? 0 : 1;
-}
-
 static void pack(unsigned bits, uint16_t capacity)
 {
     kit_packer_t packer;
@@ -106,8 +64,6 @@ int main(int argc, char **argv)
         requantize();
     } else if (argc == 4 && strcmp(argv[1], "normalise") == 0) {
         normalise((size_t)number(argv, 2), (unsigned)number(argv, 3));
-    } else if (argc == 8 && strcmp(argv[1], "search") == 0) {
-        return search(argv);
     } else if (argc == 4 && strcmp(argv[1], "pack") == 0) {
         pack((unsigned)number(argv, 2), (uint16_t)number(argv, 3));
     } else {

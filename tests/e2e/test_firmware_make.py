@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from kit.host.boards import BOARDS
+from kit.errors import LinkError, ToolchainError
+from kit.host.boards import BOARDS, NATIVE, NATIVE_UART
 from kit.host.emulator import start as start_emulator
 from kit.host.firmware import Firmware
 from kit.host.footprint import EXCEPTION_FRAME_BYTES, EXCEPTION_FRAME_FPU_BYTES, exception_frame, measure
@@ -38,7 +41,7 @@ def test_help_and_boards(firmware: Firmware) -> None:
     for goal in ("help", "host-test", "qemu-test", "size", "runner", "app", "image", "boards", "clean"):
         assert f"  {goal} " in text
     boards = run(["make", "-s", "boards"], firmware.folder).stdout
-    assert [line.split()[0] for line in boards.splitlines()] == ["native", *BOARDS]
+    assert [line.split()[0] for line in boards.splitlines()] == [NATIVE, *sorted([*BOARDS, NATIVE_UART])]
 
 
 def test_builds_are_incremental(firmware: Firmware) -> None:
@@ -80,7 +83,7 @@ def test_what_is_missing_is_named_in_one_line(firmware: Firmware, tmp_path: Path
         (["qemu-test", "KIT=true"], "no emulated board can be compiled for and run here"),
         (["host-test"], "kit not found in ../.venv/bin or on PATH"),
         (["ENGINE=tflm", "app"], "ENGINE=tflm needs TFLM_ROOT; this kit version renders aot only"),
-        (["BOARD=toaster", "app"], f"no board toaster; boards: {' '.join(sorted([*BOARDS, 'native']))}"),
+        (["BOARD=toaster", "app"], f"no board toaster; boards: {' '.join(sorted([*BOARDS, NATIVE, NATIVE_UART]))}"),
     )
     for arguments, complaint in cases:
         done = run(["make", *arguments], folder, PATH=str(tools))
@@ -132,11 +135,13 @@ def test_each_core_multiplies_with_the_best_it_has(recommended: Firmware, board:
     image = recommended.build("app", board)
     # Named, because objdump does not know Helium from the image alone.
     architecture = ["-m", "armv8.1-m.main"] if board == "mps3-an547" else []
-    code = run([BOARDS[board].compiler.replace("gcc", "objdump"), "-d", *architecture, str(image)], recommended.folder).stdout
-    for function in ("kit_aot_conv", "kit_rvq_level"):
-        body = code.partition(f"<{function}>:\n")[2].partition("\n\n")[0]
-        found = {name for name in ("smlad", "vmlava") if name in body}
-        assert body and found == DOT_PRODUCTS.get(board, set())
+    code = run(
+        [BOARDS[board].compiler.replace("gcc", "objdump"), "-d", *architecture, str(image)], recommended.folder
+    ).stdout
+    for functions in (r"(?:kit_aot_conv|conv_\w+)", "kit_rvq_level"):
+        bodies = re.findall(rf"<{functions}>:\n(.*?)\n\n", code + "\n\n", re.DOTALL)
+        found = {name for name in ("smlad", "vmlava") if name in "".join(bodies)}
+        assert bodies and found == DOT_PRODUCTS.get(board, set())
 
 
 def test_interrupts_on_a_core_with_fpu_take_the_larger_frame() -> None:
@@ -146,6 +151,22 @@ def test_interrupts_on_a_core_with_fpu_take_the_larger_frame() -> None:
     assert small == {"microbit", "mps2-an385"}
     assert entry["mps3-an547"] == EXCEPTION_FRAME_FPU_BYTES, "its FPU comes with the core, without -mfpu"
     assert entry["riscv-virt"] == 0, "its handler stores the registers, which the compiler counts"
+
+
+@pytest.mark.parametrize("board", ["microbit", "riscv-virt"])
+def test_a_firmware_whose_stack_has_no_bound_is_refused(firmware: Firmware, board: str, tmp_path: Path) -> None:
+    need_target(board)
+    folder = tmp_path / "firmware"
+    shutil.copytree(firmware.folder, folder, ignore=shutil.ignore_patterns("build"))
+    source = folder / "runtime" / "kit_cobs.c"
+    text = source.read_text()
+    again = "__attribute__((noinline)) static unsigned again(volatile unsigned depth)\n"
+    again += "{\n    return depth == 0 ? 1u : again(depth - 1u) * 3u + depth;\n}\n\n"
+    at = text.index("{\n", text.index("kit_cobs_encode("))
+    head = text.rindex("\n\n", 0, at) + 2
+    source.write_text(text[:head] + again + text[head : at + 2] + "    (void)again(3);\n" + text[at + 2 :])
+    with pytest.raises(ToolchainError, match=r"recursion: again.* -> again"):
+        measure(folder, board)
 
 
 UNDEFINED = {"cortexm": "udf #0", "riscv": "unimp"}
@@ -160,7 +181,9 @@ def test_a_fault_in_the_runner_ends_with_its_own_code(recommended: Firmware, boa
     source = folder / "runner" / "runner.c"
     start = "if (KIT_INIT(&storage) != KIT_OK) {"
     assert start in source.read_text()
-    source.write_text(source.read_text().replace(start, f'__asm volatile("{UNDEFINED[BOARDS[board].family]}");\n    {start}'))
+    source.write_text(
+        source.read_text().replace(start, f'__asm volatile("{UNDEFINED[BOARDS[board].family]}");\n    {start}')
+    )
     image = Firmware(folder).build("runner", board)
     command = [*BOARDS[board].emulate(image), "-serial", "null", "-semihosting-config"]
     done = run([*command, "enable=on,target=native,arg=runner,arg=in,arg=out"], tmp_path)
@@ -185,13 +208,18 @@ def test_a_fault_in_the_application_starts_it_again(firmware: Firmware, board: s
     start = "bool kit_app_poll(kit_app_t *app)\n{\n"
     assert start in text
     # Once in a thousand polls, when the first greeting has been answered.
-    fault = f'static unsigned polls;\n    if (++polls == 1000u) {{ __asm volatile("{UNDEFINED[BOARDS[board].family]}"); }}\n'
+    instruction = f'__asm volatile("{UNDEFINED[BOARDS[board].family]}");'
+    fault = f"static unsigned polls;\n    if (++polls == 1000u) {{ {instruction} }}\n"
     source.write_text(text.replace(start, f"{start}    {fault}"))
     with start_emulator(Firmware(folder), board) as device, Link.open(device.port) as link:
-        for _ in range(20):
+        received, deadline = [0], time.monotonic() + 20
+        # It forgets what it counted whenever it starts.
+        while received[-1] >= received[0] and time.monotonic() < deadline:
             assert link.hello().target == board
-            time.sleep(0.05)
-        assert device.exit_code is None
+            with suppress(LinkError):
+                received.append(link.request("COUNTERS_REQUEST").integer("rx_frames"))
+            received = [max(received), received[-1]]
+        assert received[-1] < received[0] and device.exit_code is None
 
 
 CONSUMER = """
@@ -199,6 +227,13 @@ cmake_minimum_required(VERSION 3.16)
 project(consumer C)
 add_subdirectory("{root}" kit)
 add_executable(consumer main.c)
+target_link_libraries(consumer PRIVATE kit::codec)
+"""
+CROSS_CONSUMER = """
+cmake_minimum_required(VERSION 3.16)
+project(consumer C)
+add_subdirectory("{root}" kit)
+add_library(consumer STATIC main.c)
 target_link_libraries(consumer PRIVATE kit::codec)
 """
 CONSUMER_MAIN = """
@@ -226,3 +261,27 @@ def test_cmake(firmware: Firmware, tmp_path: Path) -> None:
     assert not list((tmp_path / "consumer").rglob("kit_runner*"))
     done = run(["cmake", "-S", str(ROOT), "-B", "none", f"-DKIT_GENERATED_DIR={tmp_path}"], tmp_path)
     assert done.returncode != 0 and "nothing is rendered in" in done.stderr
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "riscv-virt"])
+def test_cmake_for_a_board(firmware: Firmware, board: str, tmp_path: Path) -> None:
+    need("cmake")
+    need_target(board)
+    facts = BOARDS[board]
+    (tmp_path / "CMakeLists.txt").write_text(CROSS_CONSUMER.format(root=ROOT))
+    (tmp_path / "main.c").write_text(CONSUMER_MAIN)
+    settings = {
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_SYSTEM_NAME": "Generic",
+        "CMAKE_TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY",
+        "CMAKE_C_COMPILER": facts.compiler,
+        "CMAKE_C_FLAGS": " ".join((*facts.cpu_flags, *facts.specs)),
+        "KIT_GENERATED_DIR": str(firmware.folder / "generated"),
+    }
+    done = run(["cmake", "-S", ".", "-B", "out", *(f"-D{name}={value}" for name, value in settings.items())], tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run(["cmake", "--build", "out", "-j2"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    library = next((tmp_path / "out").rglob("libkit_codec.a"))
+    symbols = run([facts.compiler.replace("gcc", "nm"), str(library)], tmp_path).stdout
+    assert "kit_codec_poll" in symbols and "kit_aot_conv" in symbols

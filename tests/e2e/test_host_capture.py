@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,8 +21,10 @@ from kit.errors import ArtifactError, CaptureError, KitError, LinkError, LinkTim
 from kit.host.builds import find_build
 from kit.host.capture import CaptureOptions, CaptureState, capture
 from kit.host.capture_file import CaptureReader, EndRecord
-from kit.host.decode import decode_capture, decode_packets, read_packets
+from kit.host.decode import check_format, decode_capture, decode_source
+from kit.host.decode_source import CaptureSource
 from kit.server.bundle import Bundle
+from tests.captures import decode, read_packets
 from tests.fake_device import BUILD_HASH, LAYOUT, FakeDevice, body, other_build, write_tiny_run
 
 
@@ -64,23 +69,22 @@ def test_lost_duplicate_and_damaged_packets(tmp_path: Path, run: Path) -> None:
         state = capture(options(device, tmp_path, run, packets=20))
     assert state.ended == "finished by the device"
     assert (state.tracker.received, state.tracker.lost, state.tracker.duplicates, state.damaged) == (17, 3, 1, 1)
-    packets = read_packets(tmp_path / "a.kitcap")
-    decoded = decode_packets(packets, Bundle.load(run / "server"))
+    decoded = decode(tmp_path / "a.kitcap", run / "server")
     missing = [i in (3, 4, 9) for i in range(20)]
-    assert (~decoded.valid).tolist() == missing and decoded.lost == 3
-    assert np.isnan(decoded.signal).all(axis=1).tolist() == missing
-    assert decoded.time_s.tolist() == [i * 0.25 for i in range(20)] and decoded.units == "ADC codes"
+    assert (~decoded["valid"]).tolist() == missing
+    assert np.isnan(decoded["signal"]).all(axis=1).tolist() == missing
+    assert decoded["time_s"].tolist() == [i * 0.25 for i in range(20)] and str(decoded["units"]) == "ADC codes"
     fields = LAYOUT.unpack(body(8))
     assert fields.mean is not None and fields.scale_code is not None
     expected = Bundle.load(run / "server").decode(fields.indices, fields.mean, fields.scale_code)
-    assert decoded.signal[8].tobytes() == expected.tobytes()
+    assert decoded["signal"][8].tobytes() == expected.tobytes()
 
 
 def test_lost_at_the_start_keeps_the_clock(tmp_path: Path, run: Path) -> None:
     with FakeDevice(fault=lambda name, n, data: b"" if name == "PACKET" and n < 3 else data) as device:
         capture(options(device, tmp_path, run, packets=6))
-    decoded = decode_packets(read_packets(tmp_path / "a.kitcap"), Bundle.load(run / "server"))
-    assert decoded.valid.tolist() == [False] * 3 + [True] * 3
+    decoded = decode(tmp_path / "a.kitcap", run / "server")
+    assert decoded["valid"].tolist() == [False] * 3 + [True] * 3
 
 
 def test_stop_and_time_limit(tmp_path: Path, run: Path) -> None:
@@ -104,7 +108,7 @@ def test_unplugged_in_the_middle(tmp_path: Path, run: Path) -> None:
         timer = threading.Timer(0.5, device.unplug)
         timer.start()
         with pytest.raises(LinkError, match=r"unplugged.*packets are safe in .*a\.kitcap"):
-            capture(options(device, tmp_path, run))
+            capture(options(device, tmp_path, run, reconnect=False))
         timer.join()
     packets = read_packets(tmp_path / "a.kitcap")
     assert packets.numbers.tolist() == list(range(len(packets.numbers))) and len(packets.numbers) > 10
@@ -115,7 +119,7 @@ def test_unplugged_in_the_middle(tmp_path: Path, run: Path) -> None:
 def test_device_that_falls_silent(tmp_path: Path, run: Path) -> None:
     with FakeDevice(hangs_after=5) as device:
         with pytest.raises(LinkTimeout, match=r"no packet for 0\.5 s; 5 packets are safe"):
-            capture(options(device, tmp_path, run, silence_s=0.5))
+            capture(options(device, tmp_path, run, silence_s=0.5, reconnect=False))
         assert device.got("STREAM_STOP")
 
 
@@ -148,8 +152,9 @@ def test_unknown_build_is_refused_unless_allowed(tmp_path: Path, run: Path, monk
         assert state.build is None
     packets = read_packets(tmp_path / "a.kitcap")
     assert packets.header.config == "" and LAYOUT.unpack_batch(packets.bodies).indices.shape == (3, 4, 2)
+    source, bundle, out = CaptureSource(tmp_path / "a.kitcap"), Bundle.load(run / "server"), tmp_path / "a.npz"
     with pytest.raises(CaptureError, match="build fedc"):
-        decode_packets(packets, Bundle.load(run / "server"))
+        decode_source(source, bundle, out, check_format(out))
 
 
 def test_find_build(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,14 +193,15 @@ def test_decode_files(tmp_path: Path, run: Path, suffix: str) -> None:
             assert np.isnan(arrays["host_time_s"]).tolist() == [False, True, False]
     else:
         lines = out.read_text().splitlines()
-        assert lines[2] == "time_s,value,valid" and len(lines) == 3 + 48
-        assert lines[3 + 16] == "0.250000,,0" and lines[3 + 47].startswith("0.734375,") and lines[3].endswith(",1")
+        assert lines[2] == "time_s,device_time_s,value,valid,concealed" and len(lines) == 3 + 48
+        assert lines[3 + 16] == "0.250000,,,0,0" and lines[3 + 47].startswith("0.734375,0.734375,")
+        assert lines[3].endswith(",1,0")
 
 
 def test_decode_refusals(tmp_path: Path, run: Path) -> None:
     with FakeDevice() as device:
         capture(options(device, tmp_path, run, packets=2))
-    with pytest.raises(CaptureError, match=r"must end in \.npz or \.csv"):
+    with pytest.raises(CaptureError, match=r"must end in \.npz, \.csv, "):
         decode_capture(tmp_path / "a.kitcap", run / "server", tmp_path / "a.txt")
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot write"):
@@ -220,7 +226,7 @@ def test_command_line(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     with FakeDevice() as device:
         code, text = invoke("serial-capture", device.port, "--packets", "4")
-    assert code == 0 and "4 packets" in text and "4 frames, 0 missing" in text and BUILD_HASH in text
+    assert code == 0 and "4 packets" in text and "4 frames (1 s), 0 missing" in text and BUILD_HASH in text
     (stored,) = (tmp_path / "captures").glob("fake-*.kitcap")
     assert stored.with_suffix(".npz").is_file()
     code, text = invoke("decode", str(stored), "--out", "again.csv")
@@ -230,12 +236,61 @@ def test_command_line(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
     assert code == 0 and "damaged and were left out" in text
 
 
+def test_command_line_for_programs(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FakeDevice() as device:
+        result = CliRunner().invoke(app, ["serial-capture", device.port, "--packets", "4", "--json"])
+        summary = json.loads(result.stdout)
+        assert (summary["packets"], summary["lost"], summary["sessions"], summary["gaps_s"]) == (4, 0, 1, [])
+        assert summary["decoded"] == str(Path(summary["file"]).with_suffix(".npz"))
+        # The reader of a pipe gets nothing but lines of JSON; whoever sits at the terminal reads the rest.
+        code = "from kit.cli.main import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, "serial-capture", device.port, "--packets", "4", "--ndjson", "--no-decode"],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+        assert events == ["start", *["samples"] * 4, "end"] and "4 packets" in done.stderr
+        quiet = invoke(
+            "serial-capture", device.port, "--packets", "4", "--quiet", "--out", "q.kitcap", "--baud", "9600"
+        )
+        assert quiet == (0, "")
+        code, text = invoke("serial-capture", device.port, "--packets", "2", "--append", "--out", "q.kitcap")
+        assert code == 0 and "6 frames" in text and "1 pause" in text
+        monkeypatch.setattr("kit.cli.serial_capture._seconds_until", lambda text: 0.3)
+        assert "time limit reached" in invoke("serial-capture", device.port, "--until", "17:30", "--no-decode")[1]
+
+
+def test_decoded_samples_of_an_unknown_build_are_refused_before_there_is_a_file(tmp_path: Path) -> None:
+    with FakeDevice(other_build()) as device:
+        code, text = invoke(
+            "serial-capture", device.port, "--any-build", "--ndjson", "--out", str(tmp_path / "a.kitcap")
+        )
+    assert code == 1 and "need the decoder of the device's build" in text and not list(tmp_path.iterdir())
+
+
+def test_until_is_the_next_time_a_clock_shows_it() -> None:
+    from kit.cli.serial_capture import _seconds_until
+
+    now = datetime.datetime.now()
+    soon, before = now + datetime.timedelta(minutes=90), now - datetime.timedelta(minutes=90)
+    assert 80 * 60 < _seconds_until(f"{soon:%H:%M}") <= 90 * 60
+    assert 22 * 3600 < _seconds_until(f"{before:%H:%M}") <= 22.5 * 3600
+    for text in ("25:00", "noon", "12", ""):
+        with pytest.raises(CaptureError, match="no time of day"):
+            _seconds_until(text)
+
+
 def test_command_line_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert invoke("serial-capture", "/dev/kit-absent")[0] == 1
     assert "modes: realtime, fast" in invoke("serial-capture", "/dev/kit-absent", "--mode", "slow")[1]
     assert "must end in" in invoke("serial-capture", "/dev/kit-absent", "--decode", "x.wav")[1]
     assert "contradict" in invoke("serial-capture", "/dev/kit-absent", "--decode", "x.npz", "--no-decode")[1]
+    for first, second in (("--live", "--quiet"), ("--ndjson", "--json"), ("--live", "--json"), ("--quiet", "--trace")):
+        assert f"{first} and {second} contradict" in invoke("serial-capture", "/dev/kit-absent", first, second)[1]
+    assert "draws on a terminal" in invoke("serial-capture", "/dev/kit-absent", "--live")[1]
+    assert "--append needs the file" in invoke("serial-capture", "/dev/kit-absent", "--append")[1]
     assert "cannot read" in invoke("decode", "absent.kitcap")[1]
     with FakeDevice(other_build()) as device:
         assert "not known here; known builds" in invoke("serial-capture", device.port)[1]

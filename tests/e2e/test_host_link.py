@@ -16,8 +16,8 @@ from kit.errors import LinkError, LinkTimeout
 from kit.host.link import Link
 from kit.host.transport import open_transport
 from kit.wire.framing import Deframer, frame
-from kit.wire.messages import encode
-from tests.fake_device import HELLO, LAYOUT, FakeDevice, body
+from kit.wire.messages import crc16, encode
+from tests.fake_device import HELLO, LAYOUT, FakeDevice, Fault, body
 from tests.support import seed
 
 
@@ -153,6 +153,28 @@ def test_other_protocol_version_and_contradictions() -> None:
         pytest.raises(LinkError, match="contradicts itself"),
     ):
         link.hello()
+
+
+def answer_as_protocol_1(name: str, number: int, data: bytes) -> bytes:
+    """What a device of protocol 1 says to a hello of any other version."""
+    (message,) = Deframer().feed(data)
+    return frame(encode("ERROR", request=message.integer("request"), status=-6, detail=1))
+
+
+def hello_of_protocol_1(name: str, number: int, data: bytes) -> bytes:
+    """The hello of protocol 1 (60 bytes before its check value), should a device send it all the same."""
+    content = bytes([0x81, 1, 1]) + bytes(57)
+    return frame(content + crc16(content).to_bytes(2, "little"))
+
+
+@pytest.mark.parametrize("fault", [answer_as_protocol_1, hello_of_protocol_1])
+def test_old_device_with_this_host(fault: Fault) -> None:
+    with FakeDevice(fault=fault) as device, Link.open(device.port) as link, pytest.raises(LinkError) as caught:
+        link.hello()
+    assert str(caught.value) == (
+        f"{device.port}: the device speaks protocol 1, this kit 2; rebuild the firmware with this kit, or use the kit "
+        "that built it"
+    )
 
 
 def test_unplugged() -> None:

@@ -151,7 +151,7 @@ def test_device_in_the_middle_of_a_stream_still_answers(system: System) -> None:
 def test_driver_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
-    def blocks(self: SerialTransport, port: str) -> None:
+    def blocks(self: SerialTransport, port: str, baud: int) -> None:
         release.wait(20)
         raise LinkError("too late")
 
@@ -166,12 +166,27 @@ def test_driver_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> N
 def test_driver_that_fails_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     import termios
 
-    def fails(self: SerialTransport, port: str) -> None:
+    def fails(self: SerialTransport, port: str, baud: int) -> None:
         raise termios.error(5, "Input/output error")
 
     monkeypatch.setattr(SerialTransport, "__init__", fails)
     (finding,) = survey([Port("/dev/odd", vendor_id=1)])
     assert finding.problem.startswith("cannot be asked: ") and "Input/output error" in finding.problem
+
+
+def test_speed_to_ask_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    real = SerialTransport.__init__
+
+    def note(self: SerialTransport, port: str, baud: int) -> None:
+        opened.append(baud)
+        real(self, port, baud)
+
+    monkeypatch.setattr(SerialTransport, "__init__", note)
+    with FakeDevice() as device:
+        port = Port(device.port, vendor_id=1)
+        assert [finding.hello for finding in (*survey([port]), *survey([port], baud=921600))] == [HELLO, HELLO]
+    assert opened == [115200, 921600]
 
 
 def test_only_device_refuses_none_and_several() -> None:
@@ -257,7 +272,7 @@ def test_capture_without_a_port(system: System, silent: str) -> None:
     with FakeDevice() as device, FakeDevice() as other:
         system.ports = [usb(silent), usb(device.port)]
         code, text = invoke("serial-capture", "--packets", "3", "--out", "a.kitcap")
-        assert code == 0 and "3 packets" in text and "3 frames, 0 missing" in text
+        assert code == 0 and "3 packets" in text and "3 frames (1 s), 0 missing" in text
         system.ports.append(usb(other.port))
         code, text = invoke("serial-capture", "--packets", "3")
         assert code == 1 and "2 devices answer" in text and device.port in text and other.port in text

@@ -20,12 +20,12 @@ from kit.files import read_npz, write_npz
 from kit.host import emulator as emulators
 from kit.host.boards import emulated_boards
 from kit.host.capture import CaptureOptions, capture
-from kit.host.decode import read_packets
 from kit.host.emulator import Emulator, start
 from kit.host.firmware import Firmware, firmware_folder
 from kit.host.link import Link
 from kit.host.targets import make_runner
 from kit.host.validate import random_frames, validate, vector_frames
+from tests.captures import read_packets
 from tests.firmware_folder import FRAMES, make_firmware
 from tests.support import ROOT, need, need_target
 
@@ -68,7 +68,9 @@ def test_a_wrong_target_fails_with_the_place(firmware: Firmware, tmp_path: Path)
     header = folder / "generated" / "codebook.h"
     text = header.read_text()
     at = text.index("{", text.index("_codebook")) + 1
-    header.write_text(text[:at] + text[at:].replace(",", ", 1 +", 1))
+    end = text.index("};", at)
+    values = [value.strip() for value in text[at:end].split(",") if value.strip()]
+    header.write_text(text[:at] + ", ".join(reversed(values)) + text[end:])
     report = validate(Firmware(folder), ["native"], vector_frames(firmware))
     outcome = report.outcomes[-1]
     assert outcome.state == "failed" and outcome.comparison is not None and not report.passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.c_support import (
     CODEC_SOURCES,
     COMPILERS,
     RUNTIME,
+    WARNINGS,
+    allow_any_codebook,
     assert_equal_results,
     compile_c,
     compile_codec,
@@ -21,7 +24,7 @@ from tests.c_support import (
     run_c,
 )
 from tests.models import tiny_config
-from tests.support import seed
+from tests.support import need, seed
 
 BUILDS: dict[str, dict[str, Any]] = {
     "tiny": {},
@@ -83,6 +86,7 @@ def test_two_instances_of_two_models(tmp_path: Path) -> None:
         firmware={"symbol_prefix": "ecg"},
     )  # fmt: skip
     ecg = render_random(config, tmp_path / "ecg", seed() + 1)
+    allow_any_codebook(ppg.folder)
     generated = [path for build in (ppg, ecg) for path in sorted(build.folder.glob("*.c"))]
     program = compile_c(
         "gcc",
@@ -94,6 +98,17 @@ def test_two_instances_of_two_models(tmp_path: Path) -> None:
     output = run_c(program, len(ppg.frames), len(ecg.frames), stdin=b"".join(x.tobytes() for x in inputs))
     packets = [build.expected.packets[order] for build in (ppg, ecg) for order in (slice(None), slice(None, None, -1))]
     assert output == b"".join(x.tobytes() for x in packets)
+
+
+def test_a_codebook_of_another_width_is_refused_by_the_compiler(tmp_path: Path) -> None:
+    rendered = render_random(tiny_config(quantize={"codebook_bits": 16}), tmp_path / "generated", seed(), frames=2)
+    (rendered.folder / "kit_config.h").write_text("#define KIT_SAMPLE_BITS 16\n#define KIT_CODEBOOK_BITS 8\n")
+    command = [need("gcc"), *WARNINGS, "-fsyntax-only", *(f"-I{path}" for path in (RUNTIME, AOT, rendered.folder))]
+    done = subprocess.run(
+        [*command, str(rendered.folder / "tiny_codec.c")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "tiny: its codebook has 16-bit entries; set KIT_CODEBOOK_BITS to 0 in kit_config.h" in done.stderr
 
 
 def test_a_narrow_model_runs_in_a_firmware_of_wide_samples(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,15 @@ def test_session_record_lost_to_damage(tmp_path: Path) -> None:
     found = [(r.session, r.number) for r in records if isinstance(r, PacketRecord)]
     assert found == [(session, number) for session in range(2) for number in range(3)]
     assert [r.hello for r in records if isinstance(r, SessionRecord)] == [HELLO, None]
+
+
+def test_several_frames_in_a_packet(tmp_path: Path) -> None:
+    hello = replace(HELLO, frames_per_packet=3, packet_bytes=3 * LAYOUT.frame_bytes)
+    header = replace(HEADER, hello=hello, layout=hello.layout)
+    path = tmp_path / "a.kitcap"
+    with CaptureWriter(path, header) as writer:
+        writer.begin_session(hello, "")
+        writer.packet(0, 0, body(0) + body(1) + body(2))
+    with CaptureReader(path) as reader:
+        (packet,) = [record for record in reader if isinstance(record, PacketRecord)]
+        assert reader.header == header and reader.header.frames(packet.body) == [body(0), body(1), body(2)]

@@ -47,6 +47,13 @@ def test_worst_case_adds_frames_along_the_deepest_chain() -> None:
     assert worst_case(["absent"], routines, FRAMES).bytes == 0
 
 
+def test_a_far_jump_is_no_recursion() -> None:
+    lines = DISASSEMBLY.replace("bl\t20 <step>", "bl\t18 <main+0x8>").splitlines()
+    assert read_routines(lines)["main"].calls == {"leaf"}
+    lines = DISASSEMBLY.replace("bl\t20 <step>", "bl\t10 <main>").splitlines()
+    assert read_routines(lines)["main"].calls == {"leaf", "main"}
+
+
 def test_code_without_bound_is_refused() -> None:
     lines = DISASSEMBLY.replace("<__aeabi_divide>\n", "<main>\n", 1).splitlines()
     with pytest.raises(ToolchainError, match="recursion: main -> step -> main"):
@@ -123,12 +130,18 @@ def test_static_functions_of_one_name_count_together() -> None:
     assert read_routines(text.splitlines(), "riscv")["step"].calls == {"far", "__divide"}
 
 
+PUSHES = {
+    "cortexm": "push {r4-r7}\\n\\tpop {r4-r7}",
+    "riscv": "addi sp, sp, -16\\n\\taddi sp, sp, 16",
+}
 SOURCES = {
     "": "__attribute__((noinline)) static int leaf(int x) { volatile int y[8]; y[x] = x; return y[0]; }\n"
     "int root(int x); int root(int x) { return leaf(x) + 1; }",
+    "assembly": 'int root(int x);\nint root(int x) { __asm volatile("ASSEMBLY" ::: "memory"); return x + 1; }',
     "recursion": "int root(int x); int side(int x);\n"
     "__attribute__((noinline)) int side(int x) { return x ? root(x - 1) * 3 : 1; }\n"
     "__attribute__((noinline)) int root(int x) { return side(x) + 1; }",
+    "recursion: root -> root": "int root(int x);\nint root(int x) { return x ? root(x / 2) * root(x - 1) + 3 : 1; }",
     "takes a variable amount of stack": "int root(int x);\n"
     "int root(int x) { volatile char y[x]; y[x / 2] = 1; return y[0]; }",
     "calls through a pointer": "extern int (*hook)(int); int (*hook)(int); int root(int x);\n"
@@ -142,7 +155,7 @@ def test_compiled_code_without_bound_is_an_error(board: str, complaint: str, tmp
     compiler, flags = need(BOARDS[board].compiler), BOARDS[board].cpu_flags
     source, image = tmp_path / "source.c", tmp_path / "obj" / "image.elf"
     image.parent.mkdir()
-    source.write_text(SOURCES[complaint] + "\n")
+    source.write_text(SOURCES[complaint].replace("ASSEMBLY", PUSHES[BOARDS[board].family]) + "\n")
     command = [compiler, *flags, "-std=c99", "-O2", "-fcallgraph-info=su", "-nostdlib", "-nostartfiles", "-Wl,-e,root"]
     subprocess.run([*command, "-dumpdir", f"{image.parent}/", str(source), "-o", str(image)], check=True)
     disassembler = compiler.removesuffix("gcc") + "objdump"
@@ -150,7 +163,9 @@ def test_compiled_code_without_bound_is_an_error(board: str, complaint: str, tmp
         [disassembler, "-d", "--no-show-raw-insn", str(image)], capture_output=True, text=True, check=True
     ).stdout
     frames, routines = read_frames(image.parent), read_routines(text.splitlines(), BOARDS[board].family)
-    if complaint:
+    if complaint == "assembly":
+        assert worst_case(["root"], routines, frames).bytes == 16
+    elif complaint:
         with pytest.raises(ToolchainError, match=complaint):
             worst_case(["root"], routines, frames)
     else:

@@ -22,6 +22,7 @@ from kit.graph.reader import read_tflite
 from kit.reference.device_path import DevicePath
 from kit.render import Vectors, copy_runtime, render_firmware, write_firmware
 from kit.render.environment import RUNTIME_ABI, Origin, environment, render_template
+from kit.render.search import AXES
 from tests.models import encoder_for, random_codebook, random_frames, tiny_config
 from tests.support import ROOT
 
@@ -56,8 +57,8 @@ def files(parts: Parts) -> dict[str, str]:
 
 
 def numbers(text: str, declaration: str) -> list[int]:
-    """Values of the array whose declaration begins as given."""
-    body = text[text.index(declaration) :].split("= {", 1)[1].split("};", 1)[0]
+    """Values of the array whose declaration begins as given; of several, the last, which is for every other core."""
+    body = text[text.rindex(declaration) :].split("= {", 1)[1].split("};", 1)[0]
     return [int(value, 0) for value in re.findall(r"-?\b(?:0x[0-9a-f]+|\d+)\b", body)]
 
 
@@ -92,10 +93,18 @@ def test_abi_of_python_and_c_agree(files: dict[str, str]) -> None:
     assert set(gated) == FILES - {"kit_config.h", "kit_generated.h", "kit_protocol.h", "encoder.h"}
 
 
+def assert_codebook(text: str, codebook: IntegerCodebook) -> None:
+    """The rendered rows, put back into the codebook's order, are its entries."""
+    levels, entries, dims = codebook.integer.shape
+    rows = np.array(numbers(text, "tiny_codebook[")).reshape(levels, AXES + entries, -1)[:, AXES:]
+    for level, order in enumerate(np.array(numbers(text, "tiny_codebook_order[")).reshape(levels, entries)):
+        assert np.array_equal(rows[level, np.argsort(order), :dims], codebook.integer[level])
+
+
 def test_tables_hold_exactly_the_artifacts(files: dict[str, str], parts: Parts) -> None:
     _, encoder, codebook, vectors, model = parts
     assert bytes(numbers(files["encoder.h"], "tiny_encoder_tflite")) == model
-    assert numbers(files["codebook.h"], "tiny_codebook[") == codebook.integer.reshape(-1).tolist()
+    assert_codebook(files["codebook.h"], codebook)
     assert numbers(files["tiny_vectors.h"], "tiny_vector_frames") == vectors.frames[:2].reshape(-1).tolist()
     assert numbers(files["tiny_vectors.h"], "tiny_vector_packets") == vectors.packets[:2].reshape(-1).tolist()
     for node in encoder.graph.nodes:

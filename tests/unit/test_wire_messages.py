@@ -180,7 +180,7 @@ def test_several_frames_in_a_packet() -> None:
     assert [row.tobytes() for row in layout.frames(b"".join(bodies))] == bodies
     with pytest.raises(ShapeError, match="packet body has 14 bytes, want 15"):
         layout.frames(bytes(14))
-    with pytest.raises(ShapeError, match="outside 1..16"):
+    with pytest.raises(ShapeError, match=r"outside 1\.\.16"):
         replace(single, frames_per_packet=17)
     assert PacketLayout.from_dict({k: v for k, v in single.to_dict().items() if k != "frames_per_packet"}) == single
 

@@ -22,18 +22,25 @@ extern "C" {
 
 /* Orders of a layer's weights in flash; kit/render/layouts has one file for each. */
 enum {
-    KIT_AOT_LAYOUT_ROWS = 0 /* int8 [out][tap][in], or depthwise [tap][channel] */
+    KIT_AOT_LAYOUT_ROWS = 0,   /* int8 [out][tap][in], or depthwise [tap][channel] */
+    KIT_AOT_LAYOUT_PAIRS = 1,  /* two output channels after the other: biases, weights, requantization */
+    KIT_AOT_LAYOUT_QUADS = 2,  /* int8 [out / 4][tap][in][4 output channels] */
+    KIT_AOT_LAYOUT_LANES = 3,  /* depthwise, four channels after the other: biases, weights, requantization */
+    KIT_AOT_LAYOUT_HELIUM = 4, /* see kit_aot_kernels_helium.c */
+    KIT_AOT_LAYOUT_HOST = 5    /* see kit_aot_kernels_host.c */
 };
 
 /* One layer, in flash. */
 typedef struct {
-    const int8_t *weights;      /* in the layout named below */
-    const int32_t *bias;        /* [out], input zero point folded in */
+    const void *weights;        /* in the layout named below; a layout that holds bias and requantization too ... */
+    const int32_t *bias;        /* ... leaves these three 0. [out], input zero point folded in */
     const int32_t *multiplier;  /* [out], Q31: 0 or 2^30 .. 2^31 - 1 */
     const int8_t *shift;        /* [out], -31..30, positive is left */
     uint16_t window;            /* offset of the layer's window in the activations, bytes, a multiple of 4 */
-    uint16_t in_channels;       /* channels of an input column, bytes */
-    uint16_t out_channels;      /* channels of an output column, bytes */
+    uint16_t in_channels;       /* channels of an input column */
+    uint16_t out_channels;      /* channels of an output column */
+    uint16_t in_pitch;          /* bytes from an input column to the next */
+    uint16_t out_pitch;         /* bytes from an output column to the next */
     uint16_t in_columns;        /* input columns per frame, without padding */
     uint16_t out_columns;       /* output columns per frame */
     uint8_t kernel;             /* taps */
@@ -43,6 +50,9 @@ typedef struct {
     uint8_t pad_left;           /* padding columns before the first input column */
     uint8_t depthwise;          /* 1: each output channel reads the input channel of its own number */
     uint8_t layout;             /* KIT_AOT_LAYOUT_* of the weights */
+    uint8_t in_wide;            /* 1: the window holds int16; 0: int8 */
+    uint8_t out_wide;           /* the same for the output columns */
+    uint8_t small;              /* 1: every accumulator is below 2^23 in magnitude and every shift in -22..-1 */
     int8_t in_zero_point;       /* value of padding columns */
     int8_t out_zero_point;      /* added after requantization */
     int8_t act_min;             /* lower clamp of the output */
@@ -70,9 +80,13 @@ struct kit_engine {
     const kit_aot_model_t *model;
     kit_aot_progress_t *progress; /* one per layer */
     int8_t *activations;          /* activation_bytes of the model, at a multiple of 4 */
+    int8_t *input;                /* where the next sample goes */
     uint16_t layer;               /* the layer to try next; all layers behind it wait for input */
-    uint8_t columns;              /* columns of the last layer's latest batch */
+    uint16_t wanted;              /* samples to come before anything can be done */
+    uint8_t pending;              /* columns of the last layer's latest batch that wait to be handed out */
     uint8_t column;               /* columns of that batch that were handed out */
+    uint8_t input_pitch;          /* bytes from a sample to the next; 0 for samples that no tap reads */
+    uint8_t input_wide;           /* 1: samples are kept as int16 */
 };
 
 /* Bind an engine to its model and memory. Returns KIT_OK, or KIT_ERR_MODEL when the memory has another size. */

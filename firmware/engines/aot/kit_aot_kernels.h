@@ -18,6 +18,13 @@ extern "C" {
 void kit_aot_conv(const kit_aot_layer_t *layer, const int8_t *window, int8_t *columns, unsigned count);
 void kit_aot_depthwise(const kit_aot_layer_t *layer, const int8_t *window, int8_t *columns, unsigned count);
 
+/* Any layer in the layout `rows`, with any requantization, one product after the other: for the layers that the kernels
+ * of an instruction set do not take. Small, because every firmware carries it and hardly any model needs it. */
+void kit_aot_plain(const kit_aot_layer_t *layer, const int8_t *window, int8_t *columns, unsigned count);
+
+/* Limit output columns that were saturated to int8 to the layer's own range, where that is narrower. */
+void kit_aot_clamp(const kit_aot_layer_t *layer, int8_t *columns, unsigned count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@ void kit_reset(void);
 /* Handlers exist only in images that use them; an absent one leaves 0 in the table, which faults if it is ever taken. */
 __attribute__((weak)) void kit_systick(void);
 __attribute__((weak)) void kit_uart_irq(void);
+__attribute__((weak)) void kit_uart_tx_irq(void);
 __attribute__((weak)) void kit_timer_irq(void);
 
 void kit_reset(void)
@@ -44,6 +45,9 @@ __attribute__((section(".vectors"), used)) static const kit_vector_t kit_vectors
     [3] = kit_fault, /* HardFault; the finer faults of Armv7-M escalate to it while they are not enabled */
     [15] = kit_systick,
     [16 + KIT_BOARD_UART_IRQ] = kit_uart_irq,
+#if defined(KIT_BOARD_UART_TX_IRQ)
+    [16 + KIT_BOARD_UART_TX_IRQ] = kit_uart_tx_irq,
+#endif
 #if defined(KIT_BOARD_TIMER_IRQ)
     [16 + KIT_BOARD_TIMER_IRQ] = kit_timer_irq,
 #endif

@@ -1,11 +1,13 @@
-/* Port of the nRF51822 on the micro:bit: receive by interrupt, transmit by polling, microseconds from TIMER0 (this
- * core has no SysTick). Register offsets after the nRF51 Series Reference Manual. */
+/* Port of the nRF51822 on the micro:bit: receive and transmit by interrupt, microseconds from TIMER0 (this core
+ * has no SysTick). Register offsets after the nRF51 Series Reference Manual. */
 #include <stdbool.h>
 
 #include "board.h"
 #include "core.h"
 #include "kit_port.h"
 #include "rx_ring.h"
+#include "tick_clock.h"
+#include "tx_ring.h"
 
 #define UART(offset) KIT_REG32(0x40002000u + (offset))
 #define UART_STARTRX UART(0x000u)
@@ -22,6 +24,7 @@
 #define UART_TXD UART(0x51Cu)
 #define UART_BAUDRATE UART(0x524u)
 #define INT_RXDRDY (1u << 2)
+#define INT_TXDRDY (1u << 7)
 
 #define TIMER(offset) KIT_REG32(0x40008000u + (offset))
 #define TIMER_START TIMER(0x000u)
@@ -37,17 +40,32 @@
 #define PIN_TX 24u /* to the USB interface chip */
 #define PIN_RX 25u
 #define BAUD_115200 0x01D7E000u
-#define IDLE_US_MAX 1000u
+#define TICKS_PER_US 16u /* TIMER0 at the clock of the core, so that probes may count with it */
+#define IDLE_TICKS_MAX (1000u * TICKS_PER_US)
 
 static kit_rx_ring_t ring;
+static kit_tx_ring_t tx_ring;
 static volatile uint32_t overruns;
 static volatile bool rx_stopped;
-static bool tx_started;
+static volatile bool tx_busy; /* a byte is on its way; TXDRDY follows */
 
 void kit_uart_irq(void);
 void kit_timer_irq(void);
 
-void kit_uart_irq(void)
+/* Give the UART its next byte when it can take one; with the interrupt held off, or from it. */
+static void send_next(void)
+{
+    if (UART_TXDRDY != 0) {
+        UART_TXDRDY = 0;
+        tx_busy = false;
+    }
+    if (!tx_busy && !kit_tx_ring_empty(&tx_ring)) {
+        tx_busy = true;
+        UART_TXD = kit_tx_ring_take(&tx_ring);
+    }
+}
+
+static void receive_all(void)
 {
     while (UART_RXDRDY != 0) {
         if (kit_rx_ring_full(&ring)) {
@@ -65,6 +83,14 @@ void kit_uart_irq(void)
     }
 }
 
+void kit_uart_irq(void)
+{
+    send_next();
+    if (!rx_stopped) {
+        receive_all();
+    }
+}
+
 void kit_timer_irq(void)
 {
     TIMER_COMPARE1 = 0;
@@ -73,7 +99,7 @@ void kit_timer_irq(void)
 void kit_port_init(void)
 {
     TIMER_BITMODE = 3u;   /* 32 bits */
-    TIMER_PRESCALER = 4u; /* 16 MHz / 2^4 */
+    TIMER_PRESCALER = 0;  /* 16 MHz */
     TIMER_INTENSET = INT_COMPARE1;
     TIMER_START = 1u;
     UART_PSELTXD = PIN_TX;
@@ -82,7 +108,7 @@ void kit_port_init(void)
     UART_ENABLE = 4u;
     UART_STARTTX = 1u;
     UART_STARTRX = 1u;
-    UART_INTENSET = INT_RXDRDY;
+    UART_INTENSET = INT_RXDRDY | INT_TXDRDY;
     kit_irq_enable(KIT_BOARD_UART_IRQ);
     kit_irq_enable(KIT_BOARD_TIMER_IRQ);
 }
@@ -94,7 +120,7 @@ size_t kit_port_read(uint8_t *data, size_t bytes)
         kit_interrupts_off();
         rx_stopped = false;
         UART_INTENSET = INT_RXDRDY;
-        kit_uart_irq();
+        receive_all();
         kit_interrupts_on();
     }
     return count;
@@ -102,11 +128,12 @@ size_t kit_port_read(uint8_t *data, size_t bytes)
 
 size_t kit_port_write(const uint8_t *data, size_t bytes)
 {
-    size_t count = 0;
-    while (count < bytes && (!tx_started || UART_TXDRDY != 0)) {
-        UART_TXDRDY = 0;
-        tx_started = true;
-        UART_TXD = data[count++];
+    const size_t count = kit_tx_ring_put(&tx_ring, data, bytes);
+    if (count != 0) {
+        /* An idle line gives no interrupt: send the first byte from here. */
+        kit_interrupts_off();
+        send_next();
+        kit_interrupts_on();
     }
     return count;
 }
@@ -116,10 +143,21 @@ uint32_t kit_port_rx_overruns(void)
     return overruns;
 }
 
-uint32_t kit_port_time_us(void)
+kit_port_rx_queue_t kit_port_rx_queue(void)
+{
+    return kit_rx_ring_queue(&ring);
+}
+
+static uint32_t ticks_now(void)
 {
     TIMER_CAPTURE0 = 1u;
     return TIMER_CC0;
+}
+
+uint32_t kit_port_time_us(void)
+{
+    static kit_tick_clock_t clock;
+    return kit_tick_clock_us(&clock, ticks_now(), TICKS_PER_US);
 }
 
 const char *kit_port_name(void)
@@ -132,7 +170,7 @@ void kit_port_idle(void)
     kit_interrupts_off();
     if (kit_rx_ring_empty(&ring)) {
         /* A compare event at most a millisecond ahead ends the sleep when no byte does. */
-        TIMER_CC1 = kit_port_time_us() + IDLE_US_MAX;
+        TIMER_CC1 = ticks_now() + IDLE_TICKS_MAX;
         kit_wait_for_interrupt();
     }
     kit_interrupts_on();

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "board.h"
 #include "kit_port.h"
 
 #define WRITE_BYTES_MAX 512u /* _POSIX_PIPE_BUF: a pipe that polls as writable takes this much without blocking */
@@ -85,7 +86,7 @@ uint32_t kit_port_time_us(void)
 
 const char *kit_port_name(void)
 {
-    return "native";
+    return KIT_BOARD_NAME;
 }
 
 void kit_port_idle(void)

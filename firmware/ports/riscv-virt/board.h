@@ -11,6 +11,8 @@
 #define KIT_BOARD_UART_BASE 0x10000000u /* 16550 */
 #define KIT_BOARD_UART_HZ 3686400u
 #define KIT_BOARD_UART_IRQ 10u
-#define KIT_BOARD_RX_RING_BYTES 128u
+#define KIT_BOARD_BAUD 115200u
+#define KIT_BOARD_RX_RING_BYTES 512u
+#define KIT_BOARD_MACS_PER_MS 2000u /* encoder and search on this core, at least: see app_main.c */
 
 #endif /* KIT_BOARD_H */

@@ -1,14 +1,15 @@
-/* Port of QEMU's RISC-V machine "virt": 16550 UART with receive by interrupt and transmit by polling, microseconds from
- * the timer of the CLINT, whose compare interrupt also ends a sleep. */
+/* Port of QEMU's RISC-V machine "virt": 16550 UART with receive and transmit by interrupt, microseconds from the timer
+ * of the CLINT, whose compare interrupt also ends a sleep. */
 #include "board.h"
 #include "core.h"
 #include "kit_port.h"
 #include "rx_ring.h"
 #include "tick_clock.h"
+#include "tx_ring.h"
 
 #define UART(offset) KIT_REG8(KIT_BOARD_UART_BASE + (offset))
 #define UART_DATA UART(0u)         /* receive on reading, transmit on writing; divisor low while LCR bit 7 is set */
-#define UART_IER UART(1u)          /* bit 0 receive interrupt; divisor high while LCR bit 7 is set */
+#define UART_IER UART(1u)          /* bits 0 receive, 1 transmit interrupt; divisor high while LCR bit 7 is set */
 #define UART_FIFO_CONTROL UART(2u) /* bit 0 on, 1 and 2 clear, 6 and 7 receive level */
 #define UART_LINE_CONTROL UART(3u)
 #define UART_LINE_STATUS UART(5u) /* reading clears the overrun bit */
@@ -17,6 +18,7 @@
 #define LINE_DIVISOR 0x80u
 #define FIFO_ON_CLEARED 7u
 #define IER_RECEIVE 1u
+#define IER_TRANSMIT 2u /* the transmitter is empty: on only while there is something to send */
 #define STATUS_RX_READY 1u
 #define STATUS_RX_OVERRUN 2u
 #define STATUS_TX_EMPTY 0x20u
@@ -26,6 +28,8 @@
 #define IDLE_US_MAX 1000u
 
 static kit_rx_ring_t ring;
+static kit_tx_ring_t tx_ring;
+static volatile uint8_t interrupts; /* IER; the main loop changes it with interrupts off */
 static volatile uint32_t overruns;
 
 void kit_uart_irq(void);
@@ -41,16 +45,44 @@ static uint8_t uart_status(void)
     return status;
 }
 
-void kit_uart_irq(void)
+static void enable(uint8_t which)
+{
+    interrupts = which;
+    UART_IER = which;
+}
+
+static void receive_all(void)
 {
     while ((uart_status() & STATUS_RX_READY) != 0) {
         if (kit_rx_ring_full(&ring)) {
             /* The UART's own FIFO keeps some more bytes; the main loop takes up again when it has made room. */
-            UART_IER = 0;
+            enable(interrupts & (uint8_t)~IER_RECEIVE);
             return;
         }
         kit_rx_ring_put(&ring, UART_DATA);
     }
+}
+
+/* Fill the transmit FIFO when it is empty. */
+static void send_some(void)
+{
+    if ((interrupts & IER_TRANSMIT) == 0 || (uart_status() & STATUS_TX_EMPTY) == 0) {
+        return;
+    }
+    for (unsigned sent = 0; sent < TX_FIFO_BYTES && !kit_tx_ring_empty(&tx_ring); sent++) {
+        UART_DATA = kit_tx_ring_take(&tx_ring);
+    }
+    if (kit_tx_ring_empty(&tx_ring)) {
+        enable(interrupts & (uint8_t)~IER_TRANSMIT);
+    }
+}
+
+void kit_uart_irq(void)
+{
+    if ((interrupts & IER_RECEIVE) != 0) {
+        receive_all();
+    }
+    send_some();
 }
 
 static void timer_off(void)
@@ -80,7 +112,7 @@ static void timer_in(uint32_t delay_us)
 
 void kit_port_init(void)
 {
-    const uint32_t divisor = KIT_BOARD_UART_HZ / (16u * 115200u);
+    const uint32_t divisor = KIT_BOARD_UART_HZ / (16u * KIT_BOARD_BAUD);
     timer_off();
     UART_IER = 0;
     UART_LINE_CONTROL = LINE_8N1 | LINE_DIVISOR;
@@ -88,7 +120,7 @@ void kit_port_init(void)
     UART_IER = (uint8_t)(divisor >> 8);
     UART_LINE_CONTROL = LINE_8N1;
     UART_FIFO_CONTROL = FIFO_ON_CLEARED;
-    UART_IER = IER_RECEIVE;
+    enable(IER_RECEIVE);
     /* QEMU delivers the first byte up to a second late unless the data register is read once after enabling. */
     (void)UART_DATA;
     __asm volatile("csrs mie, %0" ::"r"(KIT_MIE_TIMER) : "memory");
@@ -98,11 +130,11 @@ void kit_port_init(void)
 size_t kit_port_read(uint8_t *data, size_t bytes)
 {
     const size_t count = kit_rx_ring_take(&ring, data, bytes);
-    if (UART_IER == 0 && !kit_rx_ring_full(&ring)) {
+    if ((interrupts & IER_RECEIVE) == 0 && !kit_rx_ring_full(&ring)) {
         /* The interrupt stopped at a full ring. */
         kit_interrupts_off();
-        UART_IER = IER_RECEIVE;
-        kit_uart_irq();
+        enable(interrupts | IER_RECEIVE);
+        receive_all();
         kit_interrupts_on();
     }
     return count;
@@ -110,15 +142,11 @@ size_t kit_port_read(uint8_t *data, size_t bytes)
 
 size_t kit_port_write(const uint8_t *data, size_t bytes)
 {
-    if (bytes == 0) {
-        return 0;
-    }
-    kit_interrupts_off();
-    const bool empty = (uart_status() & STATUS_TX_EMPTY) != 0;
-    kit_interrupts_on();
-    size_t count = 0;
-    while (empty && count < bytes && count < TX_FIFO_BYTES) {
-        UART_DATA = data[count++];
+    const size_t count = kit_tx_ring_put(&tx_ring, data, bytes);
+    if (count != 0) {
+        kit_interrupts_off();
+        enable(interrupts | IER_TRANSMIT); /* an empty transmitter interrupts at once */
+        kit_interrupts_on();
     }
     return count;
 }
@@ -126,6 +154,11 @@ size_t kit_port_write(const uint8_t *data, size_t bytes)
 uint32_t kit_port_rx_overruns(void)
 {
     return overruns;
+}
+
+kit_port_rx_queue_t kit_port_rx_queue(void)
+{
+    return kit_rx_ring_queue(&ring);
 }
 
 uint32_t kit_port_time_us(void)

@@ -1,0 +1,63 @@
+"""A firmware folder with random weights: for configurations that have no trained ones, and for any encoder at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config import Config, dump_config
+from kit.files import atomic_write_bytes, atomic_write_text, write_npz
+from kit.graph.fingerprint import build_hash
+from kit.graph.random_graph import encoder_for
+from kit.graph.reader import read_tflite
+from kit.graph.store import save
+from kit.host.firmware import Firmware
+from kit.reference.device_path import DevicePath
+from kit.reference.random_inputs import random_codebook, random_frames
+from kit.render import Vectors, copy_runtime, render_firmware
+
+FRAMES = 14
+"""Frames of its vectors."""
+
+
+def random_firmware(
+    folder: Path,
+    config: Config,
+    rng: np.random.Generator,
+    model: bytes | None = None,
+    frames: NDArray[Any] | None = None,
+    source: str = "random",
+) -> Firmware:
+    """Render a firmware with its artifacts into ``folder``.
+
+    Args:
+        folder: receives ``artifacts/`` and ``firmware/``.
+        config: what to render.
+        rng: source of everything random.
+        model: a full-integer .tflite of the configuration's sizes; None makes one.
+        frames: int16 or int32 [n, T] of its vectors; None makes :data:`FRAMES` of every kind.
+    """
+    model = encoder_for(config, rng) if model is None else model
+    encoder = read_tflite(model)
+    codebook = random_codebook(
+        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits
+    )
+    if frames is None:
+        frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
+    result = DevicePath(encoder, codebook, config).run(frames)
+    artifacts = folder / "artifacts"
+    atomic_write_text(artifacts / "config.yaml", dump_config(config))
+    atomic_write_bytes(artifacts / "encoder.tflite", model)
+    codebook.save(artifacts / "codebook.npz")
+    save(encoder, artifacts)
+    write_npz(
+        artifacts / "vectors.npz",
+        frames=frames, latents=result.latents, indices=result.indices, packets=result.packets, source=source,
+    )  # fmt: skip
+    vectors = Vectors(frames, result.packets, source)
+    files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook))
+    copy_runtime(folder / "firmware", files, {path.name: path for path in sorted(artifacts.iterdir())})
+    return Firmware(folder / "firmware")
