@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -111,9 +112,19 @@ def memory_table(reports: Sequence[BenchReport]) -> Table:
         for number, group in enumerate(groups):
             row = [_number(footprint[kind].get(group)) for footprint in measured]
             table.add_row(f"{name}: {group}", *row, end_section=number == len(groups) - 1)
+    _section_rows(table, measured)
     for key, text in _SUMS:
         table.add_row(text, *(_number(footprint[key]) for footprint in measured), style="bold")
     return table
+
+
+def _section_rows(table: Table, measured: Sequence[dict[str, Any]]) -> None:
+    """RAM once more, by section of the image."""
+    sizes = [{s["name"]: s["size"] for s in footprint.get("sections", ()) if s["in_ram"]} for footprint in measured]
+    names = list(dict.fromkeys(name for of_one in sizes for name in of_one))
+    for number, name in enumerate(names):
+        row = [_number(of_one.get(name)) for of_one in sizes]
+        table.add_row(f"RAM, by section: {name}", *row, end_section=number == len(names) - 1)
 
 
 def summary_table(reports: Sequence[BenchReport]) -> Table:

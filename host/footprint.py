@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kit.errors import ToolchainError
 from kit.host.boards import Board, find_board
@@ -49,6 +49,15 @@ _TABLE_GROUPS: tuple[tuple[str, str], ...] = (
 )
 
 
+class Section(NamedTuple):
+    """A section of the image: its bytes, and whether it takes flash (``.data`` takes both: initial values) and RAM."""
+
+    name: str
+    size: int
+    in_flash: bool
+    in_ram: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Figures of one application image, in bytes.
@@ -63,6 +72,7 @@ class Footprint:
         codec_state: RAM of one codec: encoder, sample ring, packet.
         codec_stack: worst case of any call of the codec.
         stack: worst case of the whole application, interrupts included; ``stack_path`` is its deepest chain of calls.
+        sections: every section of the image that takes memory, in the order of their addresses.
     """
 
     board: str
@@ -79,6 +89,7 @@ class Footprint:
     codec_stack: int
     stack: int
     stack_path: tuple[str, ...]
+    sections: tuple[Section, ...]
 
     @property
     def encoder_ram(self) -> int:
@@ -98,7 +109,8 @@ class Footprint:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         derived = {"encoder_ram": self.encoder_ram, "codec_ram": self.codec_ram, "fits": self.fits}
-        return {**asdict(self), "stack_path": list(self.stack_path), **derived}
+        sections = [section._asdict() for section in self.sections]
+        return {**asdict(self), "stack_path": list(self.stack_path), "sections": sections, **derived}
 
 
 def _output_of(command: list[str]) -> str:
@@ -140,18 +152,21 @@ def flash_groups(map_text: str, total: int, flash_end: int, flash_start: int = 0
     return {group: size for group, size in sorted(groups.items(), key=lambda item: (-item[1], item[0])) if size}
 
 
-def _elf_sizes(path: Path) -> tuple[int, int]:
-    """Bytes in flash (initial values of variables included) and bytes of static RAM of an image."""
+def _sections(path: Path) -> tuple[Section, ...]:
     from elftools.elf.constants import SH_FLAGS
     from elftools.elf.elffile import ELFFile
 
-    flash = ram = 0
     with path.open("rb") as stream:
-        for section in ELFFile(stream).iter_sections():
-            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
-                flash += section["sh_size"] if section["sh_type"] != "SHT_NOBITS" else 0
-                ram += section["sh_size"] if section["sh_flags"] & SH_FLAGS.SHF_WRITE else 0
-    return flash, ram
+        found = [s for s in ELFFile(stream).iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC and s["sh_size"]]
+        return tuple(
+            Section(
+                section.name,
+                int(section["sh_size"]),
+                section["sh_type"] != "SHT_NOBITS",
+                bool(section["sh_flags"] & SH_FLAGS.SHF_WRITE),
+            )
+            for section in sorted(found, key=lambda section: int(section["sh_addr"]))
+        )
 
 
 def _symbol_sizes(path: Path) -> dict[str, int]:
@@ -227,7 +242,9 @@ def measure(firmware_dir: str | Path, board: str, build_dir: str | Path | None =
     routines = read_routines(text.splitlines(), facts.family)
     frames = read_frames(objects)
     sizes = _probe(objects)
-    flash, ram = _elf_sizes(image)
+    sections = _sections(image)
+    flash = sum(section.size for section in sections if section.in_flash)
+    ram = sum(section.size for section in sections if section.in_ram)
     map_text = image.with_name(f"{image.name}.map").read_text(encoding="utf-8")
     stack = _application_stack(facts, routines, frames)
     return Footprint(
@@ -245,6 +262,7 @@ def measure(firmware_dir: str | Path, board: str, build_dir: str | Path | None =
         codec_stack=worst_case((n for n in routines if n.startswith(_CODEC_PREFIX)), routines, frames).bytes,
         stack=stack.bytes,
         stack_path=stack.path,
+        sections=sections,
     )
 
 
@@ -271,5 +289,7 @@ def print_table(footprint: Footprint) -> None:
     table.add_row(codec, f"{footprint.codec_ram:,}", style="bold")
     console = Console()
     console.print(table)
+    static = ", ".join(f"{section.name} {section.size:,}" for section in footprint.sections if section.in_ram)
+    console.print(f"static RAM by section: {static}", highlight=False)
     console.print(f"compiler: {footprint.compiler}", highlight=False)
     console.print(f"deepest chain of calls: {' > '.join(footprint.stack_path)}", highlight=False)

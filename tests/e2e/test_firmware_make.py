@@ -121,6 +121,8 @@ def test_footprint(recommended: Firmware, board: str) -> None:
     assert sum(footprint.ram.values()) == footprint.ram_total
     assert footprint.stack_path[0] == "kit_reset" and footprint.stack > footprint.codec_stack
     assert all(size >= 0 for size in footprint.ram.values())
+    assert sum(section.size for section in footprint.sections if section.in_ram) == footprint.ram_total
+    assert {".bss"} <= {section.name for section in footprint.sections if not section.in_flash}
     # Any 16 KB part must hold the whole firmware with room for a radio stack beside it.
     assert footprint.ram_total + footprint.stack <= 8192
 

@@ -67,6 +67,11 @@ def report(target: str = "qemu:mps2-an386", unit: str = "instructions") -> Bench
         "ram": {"encoder": 60}, "flash_total": 150, "encoder_flash": 50, "codec_flash": 150,
         "encoder_state": 60, "encoder_stack": 8, "encoder_ram": 68,
         "codec_state": 90, "codec_stack": 10, "codec_ram": 100, "stack": 30,
+        "sections": [
+            {"name": ".text", "size": 140, "in_flash": True, "in_ram": False},
+            {"name": ".data", "size": 10, "in_flash": True, "in_ram": True},
+            {"name": ".bss", "size": 50, "in_flash": False, "in_ram": True},
+        ],
     }  # fmt: skip
     return BenchReport(
         target, target.partition(":")[2], "tiny", "0" * 16, "aot", unit, 2, "random", stages, totals, effect, M4, memory
@@ -158,8 +163,18 @@ def test_estimate_says_what_it_assumes() -> None:
     text = stream.getvalue()
     assert "an estimate at 64 MHz (nRF52832), 1.4 cycles per instruction assumed" in text
     assert "2 MAC per instruction (SMLAD)" in text
-    for key in ("layer 0", "level 0", "schedule", "encoder", "search", "codec"):
+    for key in (
+        "layer 0",
+        "level 0",
+        "schedule",
+        "encoder",
+        "search",
+        "codec",
+        "by section: .data",
+        "by section: .bss",
+    ):
         assert key in text
+    assert "by section: .text" not in text
 
 
 @pytest.mark.parametrize("width", [80, 200])
