@@ -25,6 +25,9 @@ KERNEL = 7
 DENSE_STAGES = 2
 """Leading encoder stages with a dense convolution; the later ones are depthwise separable (SEED)."""
 
+DECODER_MODEL_KEYS = frozenset({"decoder", "decoder_width", "decoder_blocks"})
+"""Keys of the model section that no device knows of: they choose the server's decoder."""
+
 _C_WORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
 restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
@@ -85,6 +88,12 @@ class ModelConfig(Section):
     encoder_head_norm: Norm = "none"
     decoder_block_norm: Norm = "none"
     decoder_head_norm: Norm = "layer"
+    decoder: Literal["mirror", "wide"] = "mirror"
+    """``mirror`` is that of the description; ``wide`` is larger and works at the latents' rate."""
+    decoder_width: Annotated[int, Field(ge=8, le=512)] = 128
+    """Channels of the wide decoder."""
+    decoder_blocks: Annotated[int, Field(ge=1, le=16)] = 5
+    """Residual blocks of the wide decoder."""
 
     @field_validator("latent_width")
     @classmethod
@@ -213,6 +222,14 @@ class TrainConfig(Section):
     final_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-5
     early_stopping_epochs: Annotated[int, Field(ge=1)] = 10
     seed: Annotated[int, Field(ge=0)] = 1
+    codebook: Literal["gradient", "ema"] = "gradient"
+    """How codebooks learn: by the gradient of their loss, or as moving averages of the latents they stand for."""
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99
+    """What a step leaves of the moving averages: of ``codebook: ema`` and of the usage behind ``rate_weight``."""
+    level_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Probability that a training frame passes through its first m < M levels only, m uniform in 1 .. M - 1."""
+    rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Price of one bit of an index, in mean distortions of its level: the choice minimises distortion plus price."""
 
 
 class QuantizeConfig(Section):
@@ -296,6 +313,12 @@ class Config(Section):
                 f"model.num_stages = {self.model.num_stages}: leaves fewer than 2 latent positions of "
                 f"{samples} samples; nearest valid: {max(1, (samples // 2).bit_length() - 1)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _levels_to_drop(self) -> Config:
+        if self.train.level_dropout > 0.0 and self.model.num_levels < 2:
+            raise ValueError("train.level_dropout: there is no level to drop at model.num_levels = 1; nearest valid: 0")
         return self
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.config import Config
+from kit.config import DECODER_MODEL_KEYS, Config
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
 from kit.graph.store import to_json
@@ -18,7 +18,7 @@ NUMERICS_VERSION = 1
 
 HASH_DIGITS = 16
 
-_DECODER_KEYS = frozenset({"decoder_block_norm", "decoder_head_norm"})
+_DECODER_KEYS = frozenset({"decoder_block_norm", "decoder_head_norm"}) | DECODER_MODEL_KEYS
 
 
 def packet_fields(config: Config) -> list[list[Any]]:

@@ -80,8 +80,19 @@ def unit_variance_mse(y: Any, reconstruction: Any) -> Any:
 
 def build_autoencoder(config: Config) -> RVQAutoencoder:
     """A new autoencoder with seeded weights; set the global Keras seed first for repeatable ones."""
-    model = config.model
-    rvq = ResidualVectorQuantizer(model.num_levels, model.latent_width, model.embedding_dim, model.beta, name="rvq")
+    model, settings = config.model, config.train
+    rvq = ResidualVectorQuantizer(
+        model.num_levels,
+        model.latent_width,
+        model.embedding_dim,
+        model.beta,
+        update=settings.codebook,
+        decay=settings.ema_decay,
+        level_dropout=settings.level_dropout,
+        rate_weight=settings.rate_weight,
+        seed=settings.seed,
+        name="rvq",
+    )
     autoencoder = RVQAutoencoder(build_encoder(config), rvq, build_decoder(config), name="autoencoder")
     autoencoder(np.zeros((1, config.signal.frame_samples), np.float32))
     return autoencoder
@@ -96,11 +107,25 @@ def codebooks(autoencoder: RVQAutoencoder) -> FloatArray:
     rvq = autoencoder.rvq
     books = np.asarray(rvq.codebook, dtype=np.float32)
     expected = (rvq.levels, rvq.entries, autoencoder.encoder.output_shape[-1])
-    if books.shape != expected or len(rvq.trainable_variables) != 1:
+    if books.shape != expected or len(rvq.trainable_variables) != int(rvq.update == "gradient"):
         raise ShapeError(f"codebooks have shape {books.shape}, expected {expected}", "retrain with kit train")
     if not np.isfinite(books).all():
         raise ShapeError("a codebook holds values that are not finite", "retrain with a lower train.learning_rate")
     return books
+
+
+def effective_codebooks(autoencoder: RVQAutoencoder) -> FloatArray:
+    """Codebooks whose plain nearest search makes the choice of rate-aware training, float32 [M, K, D + M].
+
+    Channel D + l of level l holds the square root of the entry's price, all other added channels hold 0. Latents get M
+    channels of 0: the squared distance of level l then contains its price, and what the search leaves in channel D + l
+    is the same for every entry of the later levels. Raises as :func:`codebooks` does.
+    """
+    books, bias = codebooks(autoencoder), autoencoder.rvq.bias()
+    levels = len(books)
+    price = np.zeros((*books.shape[:2], levels), np.float32)
+    price[np.arange(levels), :, np.arange(levels)] = np.sqrt(bias)
+    return np.concatenate([books, price], axis=2)
 
 
 def save_model(model: Any, path: str | Path) -> None:

@@ -49,8 +49,7 @@ def spread_latents(autoencoder: Any, frames: FloatArray) -> float:
     if not after < before:
         return 1.0
     _rotate_encoder(encoder, matrix)
-    books = autoencoder.rvq.codebook
-    books.assign(np.asarray(books, np.float64) @ matrix)
+    autoencoder.rvq.rotate(matrix)
     kernel = np.asarray(first.kernel, np.float64)
     first.kernel.assign(np.einsum("de,hkdo->hkeo", matrix, kernel))
     return after / before

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kit.errors import TrainingError
 from kit.files import atomic_write_text, read_json, write_json
-from kit.model.rvq import FloatArray, initial_codebook, perplexity, revived
+from kit.model.rvq import FloatArray, entropy_bits, initial_codebook, perplexity
 
 BEST_WEIGHTS, STATE = "best.weights.h5", "state.json"
 STATE_WEIGHTS = ("state0.weights.h5", "state1.weights.h5")
@@ -61,8 +61,12 @@ class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
                 "lower train.learning_rate",
             )
 
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """A new count of the entries that validation frames choose."""
+        self.model.rvq.reset_choices()
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Usage and perplexity into the history; unused entries back to life."""
+        """Usage, perplexity and entropy into the history; unused entries back to life."""
         rvq = self.model.rvq
         usage = np.asarray(rvq.usage)
         if logs is not None:
@@ -71,10 +75,12 @@ class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
             for level, value in enumerate(perplexity(usage)):
                 logs[f"perplexity_{level}"] = float(value)
                 logs[f"entries_used_{level}"] = int(np.count_nonzero(usage[level]))
+            for level, bits in enumerate(entropy_bits(np.asarray(rvq.choices))):
+                logs[f"val_entropy_{level}"] = float(bits)
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         if float(rvq.active) and epoch < self.last_revival:
             generator = np.random.default_rng((self.seed, epoch))
-            rvq.codebook.assign(revived(np.asarray(rvq.codebook), usage, self._latents(), generator))
+            rvq.revive(self._latents(), generator)
 
     def _latents(self) -> FloatArray:
         latents = self.model.encoder.predict(self.probe[:, None, :, None], batch_size=64, verbose=0)

@@ -1,15 +1,19 @@
 """Residual vector quantizer with trainable codebooks.
 
 After SoundStream (Zeghidour et al., 2021) and VQ-VAE (van den Oord et al., 2017): each level quantizes what the levels
-before it left over, gradients pass straight through, and the codebooks follow the gradient of the codebook loss.
+before it left over and gradients pass straight through. Codebooks follow the gradient of the codebook loss, or are
+moving averages of the latents they stand for (van den Oord et al., appendix A). Levels can be left out at random, so
+that the first ones carry as much as they can (SoundStream's quantizer dropout), and rare entries can be priced by the
+bits that an entropy coder would spend on them (entropy-constrained vector quantization: Chou et al., 1989).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
@@ -19,32 +23,83 @@ FloatArray = NDArray[np.float32]
 REVIVAL_SHARE = 0.05
 """An entry chosen less often than this share of the even share counts as unused."""
 
+SMOOTHING = 1e-5
+"""Laplace smoothing of the moving averages' counts, in latents per step."""
+
+RARE_SHARE = 0.01
+"""Least share, of the even share, that the price of an entry is reckoned with: none becomes unaffordable for good."""
+
 
 @keras.saving.register_keras_serializable(package="kit")
 class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
     """Nearest entry per level on the residual.
 
-    Input and output are float32 [B, 1, P, D]. Adds ``codebook loss + beta * commitment loss``, averaged over levels,
-    positions and channels, to the layer's losses. ``codebook`` is float32 [M, K, D]; ``usage`` float32 [M, K] counts
-    how often an entry was chosen since :meth:`reset_usage`. While ``active`` is 0 (only at the start of a training)
-    latents pass unquantized and without loss.
+    Input and output are float32 [B, 1, P, D]. ``codebook`` is float32 [M, K, D]; ``usage`` float32 [M, K] counts how
+    often an entry was chosen in training since :meth:`reset_usage`, ``choices`` the same outside of training. While
+    ``active`` is 0 (only at the start of a training) latents pass unquantized and without loss.
+
+    Adds ``codebook loss + beta * commitment loss``, averaged over levels, positions and channels, to the layer's
+    losses; the codebook loss only where codebooks follow the gradient.
+
+    Args:
+        levels: M.
+        entries: K.
+        channels: D.
+        beta: weight of the commitment loss.
+        update: ``gradient``, or ``ema``: ``ema_count`` float32 [M, K] and ``ema_sum`` float32 [M, K, D] are moving
+            averages of how many latents an entry got per step and of their sum; the entry is their quotient.
+        decay: what a training step leaves of a moving average, 0 .. 1.
+        level_dropout: probability that a training frame passes the first m < M levels only, m uniform in 1 .. M - 1.
+        rate_weight: price of a bit in mean distortions of the level; above 0, ``share`` float32 [M, K] and
+            ``distortion`` float32 [M] are the moving averages that prices come from.
+        seed: of the level dropout, whose stream ``draws`` (saved with the weights) continues after a resume.
     """
 
-    def __init__(self, levels: int, entries: int, channels: int, beta: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        levels: int,
+        entries: int,
+        channels: int,
+        beta: float,
+        *,
+        update: Literal["gradient", "ema"] = "gradient",
+        decay: float = 0.99,
+        level_dropout: float = 0.0,
+        rate_weight: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.levels, self.entries, self.channels, self.beta = levels, entries, channels, beta
+        self.update, self.decay, self.level_dropout = update, decay, level_dropout
+        self.rate_weight, self.seed = rate_weight, seed
         self.codebook = self.add_weight(
             shape=(levels, entries, channels),
             initializer=keras.initializers.RandomUniform(-1.0 / entries, 1.0 / entries),
+            trainable=update == "gradient",
             name="codebook",
         )
-        self.usage = self.add_weight(shape=(levels, entries), initializer="zeros", trainable=False, name="usage")
-        self.active = self.add_weight(shape=(), initializer="ones", trainable=False, name="active")
+        self.usage = self._state("usage", (levels, entries), "zeros")
+        self.active = self._state("active", (), "ones")
+        # A plain variable: counts of an evaluation are no part of a saved model.
+        self.choices = tf.Variable(tf.zeros((levels, entries)), trainable=False)
+        if update == "ema":
+            self.ema_count = self._state("ema_count", (levels, entries), "ones")
+            self.ema_sum = self._state("ema_sum", (levels, entries, channels), "zeros")
+            self.ema_sum.assign(self.codebook)
+        if rate_weight:
+            self.share = self._state("share", (levels, entries), keras.initializers.Constant(1.0 / entries))
+            self.distortion = self._state("distortion", (levels,), "zeros")
+        if level_dropout:
+            self.draws = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="draws")
+
+    def _state(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
+        return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras."""
-        own = {"levels": self.levels, "entries": self.entries, "channels": self.channels, "beta": self.beta}
-        return {**super().get_config(), **own}
+        names = ("levels", "entries", "channels", "beta", "update", "decay", "level_dropout", "rate_weight", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The output has the shape of the input."""
@@ -54,45 +109,140 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         """Quantized latents; gradients reach ``inputs`` unchanged."""
         ops = keras.ops
         flat = ops.reshape(inputs, (-1, self.channels))
+        kept = self._kept_levels(inputs) if training and self.level_dropout else None
+        bias = self._prices() if self.rate_weight else None
         residual, loss = flat, 0.0
-        counts = []
+        counts, sums, distortions = [], [], []
         for level in range(self.levels):
-            entries = self.codebook[level]
-            chosen = ops.one_hot(_nearest(ops.stop_gradient(residual), ops.stop_gradient(entries)), self.entries)
+            entries, here = self.codebook[level], ops.stop_gradient(residual)
+            index = _nearest(here, ops.stop_gradient(entries), None if bias is None else bias[level])
+            chosen = ops.one_hot(index, self.entries)
+            mask = None if kept is None else ops.cast(level < kept, "float32")
+            if mask is not None:
+                chosen *= mask
             picked = ops.matmul(chosen, entries)
             fixed = ops.stop_gradient(picked)
-            loss += ops.mean(ops.square(ops.stop_gradient(residual) - picked))
-            loss += self.beta * ops.mean(ops.square(residual - fixed))
+            if self.update == "gradient":
+                loss += _mean_square(here - picked, mask)
+            loss += self.beta * _mean_square(residual - fixed, mask)
             residual = residual - fixed
             counts.append(ops.sum(chosen, axis=0))
+            if training and self.update == "ema":
+                sums.append(ops.matmul(ops.transpose(chosen), here))
+            if training and self.rate_weight:
+                distortions.append(self.channels * _mean_square(ops.stop_gradient(residual), mask))
         self.add_loss(self.active * loss / self.levels)
-        if training:
-            self.usage.assign_add(self.active * ops.stack(counts))
+        self._record(bool(training), ops.stack(counts), sums, distortions)
         # Straight through: the value is the quantized latent, the gradient that of the latent itself.
         return inputs - self.active * ops.reshape(ops.stop_gradient(residual), ops.shape(inputs))
 
+    def _kept_levels(self, inputs: Any) -> Any:
+        """How many levels each latent passes, int32 [B * P, 1]: equal within a frame."""
+        frames, _, positions, _ = keras.ops.shape(inputs)
+        self.draws.assign_add(1)
+        seeds = tf.stack([tf.constant(self.seed & 0x7FFFFFFF, tf.int32), tf.convert_to_tensor(self.draws)])
+        which, where = tf.unstack(tf.random.stateless_uniform((2, frames), seeds))
+        fewer = 1 + tf.cast(where * float(self.levels - 1), tf.int32)
+        kept = tf.where(which < self.level_dropout, fewer, self.levels)
+        return tf.repeat(kept, positions)[:, None]
+
+    def _prices(self) -> Any:
+        """What an entry costs beyond the cheapest of its level, float32 [M, K] in squared latent units."""
+        ops = keras.ops
+        share = self.share / ops.sum(self.share, axis=1, keepdims=True) + RARE_SHARE / self.entries
+        bits = -ops.log2(share)
+        bits = bits - ops.min(bits, axis=1, keepdims=True)
+        return self.rate_weight * ops.expand_dims(self.distortion, 1) * bits
+
+    def _record(self, training: bool, counts: Any, sums: list[Any], distortions: list[Any]) -> None:
+        """Counts and moving averages after a batch; the latter rest while latents pass unquantized."""
+        ops = keras.ops
+        if not training:
+            self.choices.assign_add(self.active * counts)
+            return
+        self.usage.assign_add(self.active * counts)
+        gain = self.active * (1.0 - self.decay)
+        if self.update == "ema":
+            self.ema_count.assign_add(gain * (counts - self.ema_count))
+            self.ema_sum.assign_add(gain * (ops.stack(sums) - self.ema_sum))
+            total = ops.sum(self.ema_count, axis=1, keepdims=True)
+            smooth = (self.ema_count + SMOOTHING) * total / (total + self.entries * SMOOTHING)
+            moved = self.ema_sum / ops.expand_dims(smooth, -1)
+            self.codebook.assign(ops.where(self.active > 0.0, moved, self.codebook))
+        if self.rate_weight:
+            total = ops.sum(counts, axis=1, keepdims=True)
+            share = ops.where(total > 0.0, counts / ops.maximum(total, 1.0), self.share)
+            self.share.assign_add(gain * (share - self.share))
+            self.distortion.assign_add(gain * (ops.stack(distortions) - self.distortion))
+
     def reset_usage(self) -> None:
-        """Start a new count of chosen entries."""
+        """Start a new count of the entries chosen in training."""
         self.usage.assign(np.zeros((self.levels, self.entries), np.float32))
+
+    def reset_choices(self) -> None:
+        """Start a new count of the entries chosen outside of training."""
+        self.choices.assign(np.zeros((self.levels, self.entries), np.float32))
 
     def start(self, codebook: FloatArray) -> None:
         """Set the codebooks, float32 [M, K, D], and quantize from now on."""
         self.codebook.assign(codebook)
+        if self.update == "ema":
+            self.ema_count.assign(np.ones((self.levels, self.entries), np.float32))
+            self.ema_sum.assign(codebook)
         self.active.assign(1.0)
+
+    def revive(self, latents: FloatArray, generator: np.random.Generator) -> None:
+        """Move entries that ``usage`` shows unused to where latents are; see :func:`revived`.
+
+        Their moving averages start over: as heavy as the level's mean entry, and chosen as often.
+        """
+        usage = np.asarray(self.usage)
+        books = revived(np.asarray(self.codebook), usage, latents, generator)
+        fresh = unused(usage)
+        self.codebook.assign(books)
+        if self.update == "ema":
+            count, total = np.asarray(self.ema_count), np.asarray(self.ema_sum)
+            count = np.where(fresh, count.mean(axis=1, keepdims=True), count)
+            self.ema_count.assign(count)
+            self.ema_sum.assign(np.where(fresh[..., None], count[..., None] * books, total))
+        if self.rate_weight:
+            self.share.assign(np.where(fresh, np.float32(1.0 / self.entries), np.asarray(self.share)))
+
+    def rotate(self, matrix: NDArray[np.float64]) -> None:
+        """Turn the codebooks with their latents: every entry times ``matrix`` [D, D]."""
+        for weight in (self.codebook, self.ema_sum) if self.update == "ema" else (self.codebook,):
+            weight.assign(np.asarray(weight, np.float64) @ matrix)
+
+    def bias(self) -> FloatArray:
+        """Price of each entry, float32 [M, K] in squared latent units, least 0 per level; all 0 without rate_weight.
+
+        The choice of a level is the entry of the least squared distance plus price.
+        """
+        if not self.rate_weight:
+            return np.zeros((self.levels, self.entries), np.float32)
+        return np.asarray(self._prices(), np.float32)
 
     def indices(self, latents: FloatArray) -> NDArray[np.uint16]:
         """Chosen entries. latents: float32 [n, 1, P, D] or [n, P, D] -> uint16 [n, P, M]; ties take the lowest."""
-        return nearest_indices(np.asarray(latents, np.float32), np.asarray(self.codebook))
+        return nearest_indices(np.asarray(latents, np.float32), np.asarray(self.codebook), self.bias())
 
 
-def _nearest(residual: Any, entries: Any) -> Any:
+def _nearest(residual: Any, entries: Any, bias: Any = None) -> Any:
     ops = keras.ops
     distance = ops.sum(ops.square(entries), axis=1) - 2.0 * ops.matmul(residual, ops.transpose(entries))
-    return ops.argmin(distance, axis=1)
+    return ops.argmin(distance if bias is None else distance + bias, axis=1)
 
 
-def nearest_indices(latents: FloatArray, codebook: FloatArray) -> NDArray[np.uint16]:
+def _mean_square(difference: Any, mask: Any) -> Any:
+    """Mean of the squares over rows and columns; with a mask [n, 1], rows of mask 0 count as 0."""
+    square = keras.ops.square(difference)
+    return keras.ops.mean(square if mask is None else mask * square)
+
+
+def nearest_indices(latents: FloatArray, codebook: FloatArray, bias: FloatArray | None = None) -> NDArray[np.uint16]:
     """Residual search in float. latents: [..., P, D], n frames; codebook: [M, K, D] -> uint16 [n, P, M].
+
+    ``bias`` [M, K] is added to the squared distances; without it the nearest entry is chosen.
 
     Raises:
         ShapeError: the channels of latents and codebook differ.
@@ -104,8 +254,9 @@ def nearest_indices(latents: FloatArray, codebook: FloatArray) -> NDArray[np.uin
     positions = latents.shape[-2]
     residual = latents.reshape(-1, latents.shape[-1])
     found = []
-    for entries in codebook:
-        index = np.argmin(_distances(residual, entries), axis=1)
+    for level, entries in enumerate(codebook):
+        distances = _distances(residual, entries)
+        index = np.argmin(distances if bias is None else distances + bias[level], axis=1)
         residual = residual - entries[index]
         found.append(index.reshape(-1, positions))
     return np.stack(found, axis=-1).astype(np.uint16)
@@ -141,6 +292,17 @@ def initial_codebook(latents: FloatArray, levels: int, entries: int, seed: int) 
     return np.stack(books)
 
 
+def entropy_bits(usage: NDArray[Any]) -> NDArray[np.float64]:
+    """Order-0 entropy of the choice in bits per index. usage: counts [M, K] -> float64 [M], 0 .. log2 K."""
+    return np.asarray(np.log2(perplexity(usage)))
+
+
+def unused(usage: NDArray[Any]) -> NDArray[np.bool_]:
+    """Entries chosen less often than ``REVIVAL_SHARE / K`` of their level. usage: counts [M, K] -> bool [M, K]."""
+    counts = np.asarray(usage)
+    return np.asarray(counts < REVIVAL_SHARE / counts.shape[1] * counts.sum(axis=1, keepdims=True))
+
+
 def revived(
     codebook: FloatArray, usage: NDArray[Any], latents: FloatArray, generator: np.random.Generator
 ) -> FloatArray:
@@ -156,9 +318,8 @@ def revived(
         float32 [M, K, D]; the argument is unchanged.
     """
     books, residual = codebook.copy(), latents
-    for book, counts in zip(books, np.asarray(usage), strict=True):
-        unused = np.flatnonzero(counts < REVIVAL_SHARE / len(book) * counts.sum())
-        book[unused] = residual[generator.choice(len(residual), len(unused))]
+    for book, idle in zip(books, unused(usage), strict=True):
+        book[idle] = residual[generator.choice(len(residual), int(idle.sum()))]
         residual = residual - book[np.argmin(_distances(residual, book), axis=1)]
     return books
 

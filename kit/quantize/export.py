@@ -79,10 +79,18 @@ class _Listing:
         self._values[id(layer.output)] = lower(self, layer, values)
 
     def put(
-        self, name: str, kind: Kind, inputs: list[int], *, size: int = 0, epsilon: float = 0.0, **weights: Any
+        self,
+        name: str,
+        kind: Kind,
+        inputs: list[int],
+        *,
+        size: int = 0,
+        epsilon: float = 0.0,
+        dilation: int = 1,
+        **weights: Any,
     ) -> int:
         """Append one layer of the list; number of its value."""
-        self.layers.append(Layer(name, kind, tuple(inputs), size, epsilon))
+        self.layers.append(Layer(name, kind, tuple(inputs), size, epsilon, dilation))
         for part, array in weights.items():
             self.weights[f"{name}.{part}"] = np.ascontiguousarray(np.asarray(array), np.float32)
         return len(self.layers)
@@ -101,8 +109,9 @@ def _unsupported(layer: Any, reason: str) -> UnsupportedOpError:
     return UnsupportedOpError(f"decoder layer {layer.name} ({type(layer).__name__}) {reason}", _WAY_OUT)
 
 
-def _check_conv(layer: Any) -> None:
-    plain = tuple(layer.strides) == (1, 1) and tuple(layer.dilation_rate) == (1, 1) and layer.kernel_size[0] == 1
+def _check_conv(layer: Any, *, dilated: bool = False) -> None:
+    dilation = tuple(layer.dilation_rate)
+    plain = tuple(layer.strides) == (1, 1) and layer.kernel_size[0] == 1 and (dilated or dilation == (1, 1))
     same = layer.padding == "same" or tuple(layer.kernel_size) == (1, 1)
     if not (plain and same and getattr(layer, "groups", 1) == 1 and getattr(layer, "depth_multiplier", 1) in (1, None)):
         raise _unsupported(layer, "is not a plain (1, k) convolution of stride 1 and SAME padding")
@@ -113,9 +122,10 @@ def _bias(layer: Any, channels: int) -> Any:
 
 
 def _conv(listing: _Listing, layer: Any, values: list[int]) -> int:
-    _check_conv(layer)
-    kernel = np.asarray(layer.kernel)[0]
-    value = listing.put(layer.name, "conv", values, kernel=kernel, bias=_bias(layer, kernel.shape[2]))
+    _check_conv(layer, dilated=True)
+    kernel, dilation = np.asarray(layer.kernel)[0], int(layer.dilation_rate[1])
+    bias = _bias(layer, kernel.shape[2])
+    value = listing.put(layer.name, "conv", values, dilation=dilation, kernel=kernel, bias=bias)
     return listing.finish(layer, value)
 
 
@@ -142,6 +152,14 @@ def _upsample(listing: _Listing, layer: Any, values: list[int]) -> int:
     if layer.size[0] != 1 or layer.interpolation != "nearest":
         raise _unsupported(layer, "is not nearest upsampling along time")
     return listing.put(layer.name, "upsample", values, size=int(layer.size[1]))
+
+
+def _reshape(listing: _Listing, layer: Any, values: list[int]) -> int:
+    _, height, time, channels = layer.input.shape
+    size = layer.target_shape[1] // time if len(layer.target_shape) == 3 else 0
+    if height != 1 or size < 1 or tuple(layer.target_shape) != (1, time * size, channels // size):
+        raise _unsupported(layer, "does not split channels into time steps")
+    return listing.put(layer.name, "depth_to_space", values, size=size)
 
 
 def _batch_norm(listing: _Listing, layer: Any, values: list[int]) -> int:
@@ -179,6 +197,7 @@ def _add(listing: _Listing, layer: Any, values: list[int]) -> int:
 
 _LOWERINGS = {
     "UpSampling2D": _upsample,
+    "Reshape": _reshape,
     "Conv2D": _conv,
     "DepthwiseConv2D": _depthwise,
     "SeparableConv2D": _separable,

@@ -26,10 +26,7 @@ def save_decoder(spec: DecoderSpec, folder: str | Path) -> None:
     """
     spec.validate()
     folder = Path(folder)
-    layers = [
-        {"name": v.name, "kind": v.kind, "inputs": list(v.inputs), "size": v.size, "epsilon": v.epsilon}
-        for v in spec.layers
-    ]
+    layers = [_entry(layer) for layer in spec.layers]
     document = {
         "schema": SCHEMA,
         "positions": spec.positions,
@@ -39,6 +36,19 @@ def save_decoder(spec: DecoderSpec, folder: str | Path) -> None:
     }
     write_npz(folder / NPZ_NAME, **{key: spec.weights[key] for key in sorted(spec.weights)})
     write_json(folder / JSON_NAME, document)
+
+
+def _entry(layer: Layer) -> dict[str, Any]:
+    """One layer as JSON. A key that came later is written only where it is not at its default, so that bytes stay."""
+    later = {"dilation": layer.dilation} if layer.dilation != 1 else {}
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "inputs": list(layer.inputs),
+        "size": layer.size,
+        "epsilon": layer.epsilon,
+        **later,
+    }
 
 
 def load_decoder(folder: str | Path) -> DecoderSpec:
@@ -76,7 +86,7 @@ def _integer(value: Any) -> int:
 
 
 def _layer(entry: dict[str, Any]) -> Layer:
-    unknown = set(entry) - {"name", "kind", "inputs", "size", "epsilon"}
+    unknown = set(entry) - {"name", "kind", "inputs", "size", "epsilon", "dilation"}
     if unknown:
         raise ValueError(f"a layer has the unknown key {sorted(unknown)[0]!r}")
     if not isinstance(entry["name"], str) or not isinstance(entry["kind"], str):
@@ -89,4 +99,5 @@ def _layer(entry: dict[str, Any]) -> Layer:
         inputs=tuple(_integer(i) for i in entry["inputs"]),
         size=_integer(entry["size"]),
         epsilon=float(entry["epsilon"]),
+        dilation=_integer(entry.get("dilation", 1)),
     )

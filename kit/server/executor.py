@@ -73,8 +73,10 @@ def _apply(layer: Layer, inputs: list[Values], weights: list[Values]) -> Values:
     x = inputs[0]
     if layer.kind == "upsample":
         return np.repeat(x, layer.size, axis=1)
+    if layer.kind == "depth_to_space":
+        return x.reshape(len(x), x.shape[1] * layer.size, x.shape[2] // layer.size)
     if layer.kind == "conv":
-        return _conv(x, weights[0], weights[1])
+        return _conv(x, weights[0], weights[1], layer.dilation)
     if layer.kind == "depthwise":
         return _depthwise(x, weights[0])
     if layer.kind == "affine":
@@ -89,16 +91,17 @@ def _apply(layer: Layer, inputs: list[Values], weights: list[Values]) -> Values:
     return x + inputs[1]
 
 
-def _padded(x: Values, taps: int) -> Values:
+def _padded(x: Values, taps: int, dilation: int = 1) -> Values:
     """``x`` with the zeros of SAME padding at stride 1: the odd one, if any, goes behind."""
-    left = (taps - 1) // 2
-    return np.pad(x, ((0, 0), (left, taps - 1 - left), (0, 0)))
+    span = (taps - 1) * dilation
+    return np.pad(x, ((0, 0), (span // 2, span - span // 2), (0, 0)))
 
 
-def _conv(x: Values, kernel: Values, bias: Values) -> Values:
+def _conv(x: Values, kernel: Values, bias: Values, dilation: int) -> Values:
     taps, inputs, outputs = kernel.shape
     if taps > 1:
-        windows = sliding_window_view(_padded(x, taps), taps, axis=1)
+        span = (taps - 1) * dilation + 1
+        windows = sliding_window_view(_padded(x, taps, dilation), span, axis=1)[..., ::dilation]
         x = np.ascontiguousarray(windows.transpose(0, 1, 3, 2)).reshape(*x.shape[:2], taps * inputs)
     result: Values = x @ kernel.reshape(taps * inputs, outputs)
     result += bias

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from kit.errors import ArtifactError
 
-Kind = Literal["upsample", "conv", "depthwise", "affine", "layer_norm", "relu", "add"]
+Kind = Literal["upsample", "depth_to_space", "conv", "depthwise", "affine", "layer_norm", "relu", "add"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 _RETRAIN = "rebuild with kit build-firmware"
 _INPUTS = {"add": 2}
+_SIZED = ("upsample", "depth_to_space")
 _WEIGHTS: dict[str, tuple[str, ...]] = {
     "conv": ("kernel", "bias"),
     "depthwise": ("kernel",),
@@ -32,21 +33,23 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
 class Layer:
     """One layer.
 
-    ======== kinds ==================================================================================================
-    upsample   every time step repeated ``size`` times (nearest)
-    conv       stride 1, SAME; ``kernel`` float32 [taps, in, out], ``bias`` float32 [out]
-    depthwise  stride 1, SAME; ``kernel`` float32 [taps, channels]
-    affine     x * gain + offset per channel: batch normalisation at inference
-    layer_norm (x - mean) / sqrt(variance + epsilon) * gain + offset over the channels of each time step
-    relu       max(x, 0)
-    add        sum of two values
-    ======== ========================================================================================================
+    ============== ==================================================================================================
+    upsample       every time step repeated ``size`` times (nearest)
+    depth_to_space every time step split into ``size`` time steps; its first channels become the first of them
+    conv           stride 1, SAME, taps ``dilation`` steps apart; ``kernel`` float32 [taps, in, out], ``bias`` [out]
+    depthwise      stride 1, SAME; ``kernel`` float32 [taps, channels]
+    affine         x * gain + offset per channel: batch normalisation at inference
+    layer_norm     (x - mean) / sqrt(variance + epsilon) * gain + offset over the channels of each time step
+    relu           max(x, 0)
+    add            sum of two values
+    ============== ==================================================================================================
 
     Attributes:
         name: of the layer it came from; prefix of its weights.
         inputs: numbers of the values it reads.
-        size: upsample factor; 0 for other kinds.
+        size: factor in time of upsample and depth_to_space; 0 for other kinds.
         epsilon: layer_norm's; 0 for other kinds.
+        dilation: conv's, at least 1; 1 for other kinds.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Layer:
     inputs: tuple[int, ...]
     size: int = 0
     epsilon: float = 0.0
+    dilation: int = 1
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -113,10 +117,13 @@ def _check_layer(layer: Layer, number: int) -> None:
         raise ArtifactError(f"decoder layer {layer.name}: unknown kind {layer.kind!r}; known: {', '.join(KINDS)}")
     if len(layer.inputs) != _INPUTS.get(layer.kind, 1) or not all(0 <= i <= number for i in layer.inputs):
         raise ArtifactError(f"decoder layer {layer.name}: {layer.kind} cannot read values {layer.inputs}", _RETRAIN)
-    if (layer.kind == "upsample") != (layer.size > 0):
+    if (layer.kind in _SIZED) != (layer.size > 0):
         raise ArtifactError(f"decoder layer {layer.name}: size {layer.size} is wrong for {layer.kind}", _RETRAIN)
     if (layer.kind == "layer_norm") != (layer.epsilon > 0):
         raise ArtifactError(f"decoder layer {layer.name}: epsilon {layer.epsilon} is wrong for {layer.kind}", _RETRAIN)
+    if layer.dilation < 1 or (layer.dilation > 1 and layer.kind != "conv"):
+        found = f"dilation {layer.dilation} is wrong for {layer.kind}"
+        raise ArtifactError(f"decoder layer {layer.name}: {found}", _RETRAIN)
 
 
 def _output_shape(
@@ -126,7 +133,9 @@ def _output_shape(
     shapes = tuple(weights[key].shape for key in layer.weights if key in weights)
     if layer.kind == "upsample":
         return time * layer.size, channels
-    if layer.kind == "conv":
+    if layer.kind == "depth_to_space":
+        fits, time, outputs = channels % layer.size == 0, time * layer.size, channels // layer.size
+    elif layer.kind == "conv":
         kernel = shapes[0]
         fits = len(kernel) == 3 and kernel[0] >= 1 and kernel[1] == channels and shapes[1] == (kernel[2],)
         outputs = kernel[2] if fits else 0

@@ -36,7 +36,17 @@ def test_model_section_has_the_described_keys_and_defaults() -> None:
         "encoder_head_norm": "none",
         "decoder_block_norm": "none",
         "decoder_head_norm": "layer",
+        "decoder": "mirror",
+        "decoder_width": 128,
+        "decoder_blocks": 5,
     }
+
+
+def test_build_and_config_hashes_do_not_know_the_decoder() -> None:
+    from kit.render.environment import config_hash
+
+    plain, wide = parse_config({"name": "x"}), parse_config({"name": "x", "model": {"decoder": "wide"}})
+    assert config_hash(plain) == config_hash(wide) != config_hash(parse_config({"name": "x", "model": {"beta": 0.5}}))
 
 
 def test_dump_is_complete_and_round_trips() -> None:
@@ -57,6 +67,11 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"beta": -0.1}}, ["model.beta", "nearest valid: 0"]),
     ({"model": {"encoder_block_norm": "bach"}}, ["encoder_block_norm = 'bach'", "nearest valid: batch"]),
     ({"signal": {"frame_samples": 322}}, ["signal.frame_samples = 322", "2^num_stages = 8", "nearest valid: 320"]),
+    ({"train": {"codebook": "emma"}}, ["train.codebook = 'emma'", "nearest valid: ema"]),
+    (
+        {"model": {"num_levels": 1}, "train": {"level_dropout": 0.5}},
+        ["train.level_dropout", "num_levels = 1", "nearest valid: 0"],
+    ),
     ({"signal": {"frame_samples": 326}}, ["nearest valid: 328"]),
     ({"signal": {"frame_samples": 16}, "model": {"num_stages": 4}}, ["model.num_stages = 4", "nearest valid: 3"]),
     ({"signal": {"sample_bits": 32}}, ["signal.sample_bits = 32", "nearest valid: 24"]),

@@ -90,6 +90,16 @@ def test_decoder_mirrors_the_encoder_with_known_layers(stages: int) -> None:
     assert head == ["head_norm", "head_conv"]
 
 
+def test_wide_decoder_of_the_recommended_point() -> None:
+    decoder = build_decoder(config(decoder="wide"))
+    assert decoder.input_shape == (None, 1, 40, 16) and decoder.output_shape == (None, 1, 320, 1)
+    assert {type(layer).__name__ for layer in decoder.layers} <= DECODER_LAYERS - {"UpSampling2D"} | {"Add", "Reshape"}
+    dilations = [layer.dilation_rate[1] for layer in decoder.layers if layer.name.endswith("_dilated")]
+    assert dilations == [1, 2, 4, 8, 1]
+    assert decoder.count_params() == 516_289
+    assert build_decoder(config(decoder="wide", decoder_width=256, decoder_blocks=7)).count_params() < 3_000_000
+
+
 def test_quantizer_value_losses_and_gradients() -> None:
     import tensorflow as tf
 

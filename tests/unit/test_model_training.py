@@ -73,9 +73,9 @@ def test_learns_and_leaves_a_complete_run(tmp_path: Path, capsys: pytest.Capture
     assert [row["quantized"] for row in history] == [1, 1, 1, 1]
     assert history[-1]["val_mse"] < 0.7 * history[0]["val_mse"]
     columns = {"loss", "mse", "rvq_loss", "val_loss", "val_mse", "val_prd", "quantized", "learning_rate"}
-    columns |= {f"{kind}_{level}" for kind in ("perplexity", "entries_used") for level in (0, 1)}
+    columns |= {f"{kind}_{level}" for kind in ("perplexity", "entries_used", "val_entropy") for level in (0, 1)}
     assert columns <= set(history[0])
-    assert 1.0 < history[-1]["perplexity_0"] <= 16.0
+    assert 1.0 < history[-1]["perplexity_0"] <= 16.0 and 0.0 < history[-1]["val_entropy_1"] <= 4.0
     assert history[-1]["learning_rate"] < history[1]["learning_rate"]
     assert result.best_val_mse == pytest.approx(min(row["val_mse"] for row in history))
     assert history[result.best_epoch]["val_prd"] == pytest.approx(result.best_val_prd)
@@ -160,9 +160,12 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes(), left.path
 
 
-def test_interrupted_and_resumed_is_the_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, {"codebook": "ema", "level_dropout": 0.4, "rate_weight": 0.05}], ids=str)
+def test_interrupted_and_resumed_is_the_uninterrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
     # Quantization begins with epoch 1, entries are revived up to epoch 6.
-    config = tiny(epochs=10, steps_per_epoch=4)
+    config = tiny(epochs=10, steps_per_epoch=4, **options)
     run(config, tmp_path / "a")
     for step in (5, 15):
         interrupt(monkeypatch, config, tmp_path / "b", step)

@@ -135,13 +135,15 @@ def test_equalization_keeps_the_function_and_evens_the_channels(encoder: tuple[P
     assert peaks[peaks > 0].min() > 0.95 * peaks.max()
 
 
+@pytest.mark.parametrize("shape", ["mirror", "wide"])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-def test_decoder_export_equals_keras(norm: str, keras: Any) -> None:
+def test_decoder_export_equals_keras(norm: str, shape: str, keras: Any) -> None:
     from kit.model.decoder import build_decoder
     from kit.quantize.export import export_decoder
     from kit.server.executor import run
 
-    decoder = build_decoder(tiny_config(decoder_block_norm=norm, decoder_head_norm=norm))
+    norms = {"decoder_block_norm": norm, "decoder_head_norm": norm}
+    decoder = build_decoder(tiny_config(decoder=shape, decoder_width=8, **norms))
     for weight in decoder.weights:
         if "moving_variance" not in weight.path:
             weight.assign(np.random.default_rng(len(weight.path)).normal(0.2, 0.3, weight.shape))
@@ -159,6 +161,8 @@ def test_other_layers_are_refused_by_name(keras: Any) -> None:
         (keras.layers.Conv2D(1, (1, 3), padding="same", activation="tanh", name="odd"), "tanh"),
         (keras.layers.Conv2D(1, (1, 3), strides=2, padding="same", name="odd"), "stride"),
         (keras.layers.UpSampling2D((1, 2), interpolation="bilinear", name="odd"), "nearest"),
+        (keras.layers.DepthwiseConv2D((1, 3), padding="same", dilation_rate=(1, 2), name="odd"), "plain"),
+        (keras.layers.Reshape((1, 2, 4), name="odd"), "split"),
         (keras.layers.ReLU(6.0, name="odd"), "max"),
         (keras.layers.LayerNormalization(axis=2, name="odd"), "channels"),
         (keras.layers.GaussianNoise(0.1, name="odd"), "no NumPy"),

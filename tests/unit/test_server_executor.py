@@ -22,8 +22,16 @@ def small_decoder(positions: int = 5, channels: int = 3, stages: int = 2) -> Dec
     layers: list[Layer] = []
     weights: dict[str, np.ndarray] = {}
 
-    def add(name: str, kind: str, *inputs: int, size: int = 0, epsilon: float = 0.0, **arrays: np.ndarray) -> int:
-        layers.append(Layer(name, kind, inputs or (len(layers),), size, epsilon))  # type: ignore[arg-type]
+    def add(
+        name: str,
+        kind: str,
+        *inputs: int,
+        size: int = 0,
+        epsilon: float = 0.0,
+        dilation: int = 1,
+        **arrays: np.ndarray,
+    ) -> int:
+        layers.append(Layer(name, kind, inputs or (len(layers),), size, epsilon, dilation))  # type: ignore[arg-type]
         weights.update({f"{name}.{part}": array.astype(np.float32) for part, array in arrays.items()})
         return len(layers)
 
@@ -36,9 +44,11 @@ def small_decoder(positions: int = 5, channels: int = 3, stages: int = 2) -> Dec
         add(f"depth{stage}", "depthwise", kernel=random.normal(size=(4, 4)))
         add(f"sum{stage}", "add", first, len(layers))
         width = 4
+    add("dilated", "conv", dilation=3, kernel=random.normal(size=(4, 4, 8)), bias=random.normal(size=8))
+    add("split", "depth_to_space", size=2)
     add("norm", "layer_norm", epsilon=1e-3, gain=random.normal(size=4), offset=random.normal(size=4))
     add("head", "conv", kernel=random.normal(size=(1, 4, 1)), bias=random.normal(size=1))
-    return DecoderSpec(positions, channels, positions << stages, tuple(layers), weights)
+    return DecoderSpec(positions, channels, 2 * positions << stages, tuple(layers), weights)
 
 
 def naive(spec: DecoderSpec, latents: np.ndarray) -> np.ndarray:
@@ -54,9 +64,12 @@ def naive(spec: DecoderSpec, latents: np.ndarray) -> np.ndarray:
             y = np.zeros((len(x), w[0].shape[-1])) + (w[1] if layer.kind == "conv" else 0)
             for t in range(len(x)):
                 for tap in range(taps):
-                    source = t + tap - (taps - 1) // 2
+                    source = t + tap * layer.dilation - (taps - 1) * layer.dilation // 2
                     if 0 <= source < len(x):
                         y[t] += x[source] @ w[0][tap] if layer.kind == "conv" else x[source] * w[0][tap]
+        elif layer.kind == "depth_to_space":
+            part = x.shape[1] // layer.size
+            y = np.array([x[t // layer.size][t % layer.size * part :][:part] for t in range(len(x) * layer.size)])
         elif layer.kind == "affine":
             y = x * w[0] + w[1]
         elif layer.kind == "layer_norm":
@@ -85,7 +98,7 @@ def test_a_frame_does_not_depend_on_its_neighbours(start: int, count: int) -> No
 
 
 def test_no_frames_give_no_frames() -> None:
-    assert run(small_decoder(), np.empty((0, 5, 3), np.float32)).shape == (0, 20)
+    assert run(small_decoder(), np.empty((0, 5, 3), np.float32)).shape == (0, 40)
 
 
 def test_wrong_latents_are_refused() -> None:
@@ -130,6 +143,12 @@ def broken(spec: DecoderSpec, how: str) -> DecoderSpec:
         layers[3] = replace(layers[3], kind="gelu")  # type: ignore[arg-type]
     elif how == "size":
         layers[0] = replace(layers[0], size=0)
+    elif how == "split":
+        layers[-3] = replace(layers[-3], size=3)
+    elif how == "dilation":
+        layers[-4] = replace(layers[-4], dilation=0)
+    elif how == "dilated relu":
+        layers[3] = replace(layers[3], dilation=2)
     elif how == "epsilon":
         layers[-2] = replace(layers[-2], epsilon=0.0)
     elif how == "samples":
@@ -152,6 +171,9 @@ def broken(spec: DecoderSpec, how: str) -> DecoderSpec:
         "forward",
         "kind",
         "size",
+        "split",
+        "dilation",
+        "dilated relu",
         "epsilon",
         "samples",
         "empty",
@@ -173,6 +195,7 @@ def test_inconsistent_decoders_are_refused(how: str, tmp_path: Path) -> None:
         {"layers": [{"name": 1, "kind": "relu", "inputs": [0], "size": 0, "epsilon": 0}]},
         {"layers": [{"name": "a", "kind": "relu", "inputs": [0], "size": 0, "epsilon": "x"}]},
         {"layers": [{"name": "a", "kind": "relu", "inputs": [0], "size": 0, "epsilon": 0, "stride": 2}]},
+        {"layers": [{"name": "a", "kind": "relu", "inputs": [0], "size": 0, "epsilon": 0, "dilation": "2"}]},
         {"positions": "5"},
     ],
 )
