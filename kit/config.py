@@ -204,12 +204,33 @@ class DataConfig(Section):
         return value
 
 
+class AugmentConfig(Section):
+    """Augmentation of training windows, each off at 0; amplitudes in units of the window's standard deviation."""
+
+    time_warp: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Largest relative change of the pulse rate: resampling by a factor in 1 - time_warp .. 1 + time_warp."""
+    beat_scale: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    """Largest depth of a slow modulation of the pulse height."""
+    baseline_wander: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Largest amplitude of a low-frequency drift."""
+    motion: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Probability that a window holds a burst of band-limited noise."""
+    motion_height: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
+    """Largest standard deviation of such a burst."""
+
+    @property
+    def active(self) -> bool:
+        """Whether any is on."""
+        return any((self.time_warp, self.beat_scale, self.baseline_wander, self.motion))
+
+
 class PreprocessConfig(Section):
     """Training-time preprocessing; the per-frame normalisation itself is firmware/NUMERICS.md section 2."""
 
     random_crop: bool = True
     noise_std: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
     """Standard deviation of Gaussian noise added to normalised training frames (1 = the frame's own deviation)."""
+    augment: AugmentConfig = AugmentConfig()
 
 
 class TrainConfig(Section):

@@ -58,6 +58,11 @@ def train_float(context: Context) -> None:
         validation_batches(context.dataset, context.config),
         context.folder,
     )
+    context.console.print(
+        f"  validation PRD {result.best_val_prd:.2f} % after epoch {result.best_epoch + 1} of {result.epochs}; "
+        f"{result.steps:,} steps, {result.steps_per_second:.1f} steps/s",
+        highlight=False,
+    )
     context.manifest.facts["training"] = {
         "best_epoch": result.best_epoch,
         "best_val_mse": result.best_val_mse,

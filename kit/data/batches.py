@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.config import Config
+from kit.data.ahead import Ahead
+from kit.data.augment import Windows, augmented
 from kit.data.dataset import Dataset
 from kit.data.store import Samples, gather
 from kit.errors import DataError
@@ -45,6 +47,9 @@ def normalised(frames: Samples, input_clip: int) -> NDArray[np.float32]:
 _FRAMES_STREAM = 1
 """Keeps the windows of :func:`training_frames` apart from those of the batches."""
 
+_AUGMENT_STREAM = 2
+"""Augmentation has draws of its own: windows and noise of a step are the same with and without it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CropTable:
@@ -64,11 +69,23 @@ class CropTable:
 
     def locate(self, which: NDArray[np.float64], where: NDArray[np.float64]) -> NDArray[np.int64]:
         """Flat start positions from two uniform draws each in [0, 1): the dataset by weight, then a start in it."""
+        run, ordinal = self._pick(which, where)
+        return np.asarray(self.begin[run] + ordinal - self.before[run])
+
+    def windows(self, which: NDArray[np.float64], where: NDArray[np.float64], frame: int) -> Windows:
+        """The windows of ``frame`` samples that :meth:`locate` starts, with the permitted samples around them."""
+        run, ordinal = self._pick(which, where)
+        begin, length = self.begin[run], np.diff(self.before, append=self.first[-1:])[run]
+        return Windows(begin + ordinal - self.before[run], begin, begin + length + frame - 2)
+
+    def _pick(
+        self, which: NDArray[np.float64], where: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Run and number of the permitted start, counted over all runs."""
         chosen = np.minimum(np.searchsorted(self.share, which, side="right"), self.share.size - 1)
         low, high = self.first[chosen], self.first[chosen + 1]
         ordinal = np.minimum(low + (where * (high - low)).astype(np.int64), high - 1)
-        run = np.searchsorted(self.before, ordinal, side="right") - 1
-        return np.asarray(self.begin[run] + ordinal - self.before[run])
+        return np.searchsorted(self.before, ordinal, side="right") - 1, ordinal
 
 
 def crop_table(dataset: Dataset, random_crop: bool) -> CropTable:
@@ -110,17 +127,27 @@ def batch_maker(dataset: Dataset, config: Config) -> Callable[[int], Batch]:
     table = crop_table(dataset, config.preprocess.random_crop)
     flat = dataset.store.flat
     size, frame, noise = config.train.batch_size, config.signal.frame_samples, config.preprocess.noise_std
-    clip, seed = config.quantize.input_clip, config.train.seed
+    clip, seed, augment = config.quantize.input_clip, config.train.seed, config.preprocess.augment
+
+    def draw(rng: np.random.Generator, step: int) -> Samples:
+        which, where = rng.random((2, size))
+        if not augment.active:
+            return gather(flat, table.locate(which, where), frame)
+        own = _generator(seed, step, _AUGMENT_STREAM)
+        return augmented(flat, table.windows(which, where, frame), config.signal, augment, own)
 
     def make(step: int) -> Batch:
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, int(step)])))
-        which, where = rng.random((2, size))
-        clean = normalised(gather(flat, table.locate(which, where), frame), clip)
+        rng = _generator(seed, int(step))
+        clean = normalised(draw(rng, int(step)), clip)
         if noise == 0.0:
             return clean, clean
         return clean + np.float32(noise) * rng.standard_normal((size, frame), dtype=np.float32), clean
 
     return make
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
 def training_frames(dataset: Dataset, config: Config, count: int) -> Samples:
@@ -130,7 +157,7 @@ def training_frames(dataset: Dataset, config: Config, count: int) -> Samples:
         DataError: no training window in any dataset.
     """
     table = crop_table(dataset, config.preprocess.random_crop)
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.train.seed, count, _FRAMES_STREAM])))
+    rng = _generator(config.train.seed, count, _FRAMES_STREAM)
     starts = table.locate(*rng.random((2, count)))
     dtype = np.int16 if config.signal.container_bits == 16 else np.int32
     return gather(dataset.store.flat, starts, config.signal.frame_samples).astype(dtype, copy=False)
@@ -170,16 +197,16 @@ def validation_batches(dataset: Dataset, config: Config) -> tf.data.Dataset:
 def _pipeline(make: Callable[[int], Batch], config: Config, first: int, steps: int | None) -> tf.data.Dataset:
     """Batches ``first``, ``first + 1``, ... as a tf.data pipeline; endless without ``steps``.
 
-    Deliberately without prefetching, tf.data's own included: a background thread that enters Python while the
-    interpreter shuts down hangs the process, in about one exit of four (TensorFlow 2.21). A batch costs a
-    millisecond, a training step tens.
+    Deliberately without tf.data's prefetching: its background thread enters Python while the interpreter shuts down
+    and hangs the process, in about one exit of four (TensorFlow 2.21). :class:`kit.data.ahead.Ahead` does it instead.
     """
     import tensorflow as tf
 
+    ahead = Ahead(make, None if steps is None else first + steps)
     shape = (config.train.batch_size if steps is None else None, config.signal.frame_samples)
 
     def batch(step: Any) -> Any:
-        noisy, clean = tf.numpy_function(make, [step], (tf.float32, tf.float32))
+        noisy, clean = tf.numpy_function(ahead, [step], (tf.float32, tf.float32))
         return tf.ensure_shape(noisy, shape), tf.ensure_shape(clean, shape)
 
     options = tf.data.Options()

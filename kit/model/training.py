@@ -44,11 +44,17 @@ class TrainResult:
     best_val_mse: float
     seconds: float
     epochs: int
+    steps: int
 
     @property
     def best_val_prd(self) -> float:
         """Pooled PRD in percent of the best epoch on the validation frames."""
         return float(100.0 * np.sqrt(self.best_val_mse))
+
+    @property
+    def steps_per_second(self) -> float:
+        """Training steps per second of the whole training, validation included."""
+        return self.steps / max(self.seconds, 1e-9)
 
 
 def checkpoint_folder(run_dir: Path) -> Path:
@@ -113,7 +119,9 @@ def train(
     save_model(autoencoder, run_dir / "autoencoder.keras")
     save_model(autoencoder.encoder, run_dir / "encoder.keras")
     shutil.rmtree(folder, ignore_errors=True)
-    return TrainResult(checkpoint.best_epoch, checkpoint.best_val_mse, checkpoint.seconds, len(checkpoint.rows))
+    epochs = len(checkpoint.rows)
+    steps = epochs * config.train.steps_per_epoch
+    return TrainResult(checkpoint.best_epoch, checkpoint.best_val_mse, checkpoint.seconds, epochs, steps)
 
 
 def _optimizer(config: Config) -> Any:

@@ -26,12 +26,12 @@ from tests.support import need_package
 SYNTHETIC = {"type": "synthetic", "subjects": 4, "seconds_per_subject": 20}
 
 
-def make_config(noise: float = 0.0, random_crop: bool = True, **data: Any) -> Config:
+def make_config(noise: float = 0.0, random_crop: bool = True, augment: Any = None, **data: Any) -> Config:
     raw = {
         "name": "t",
         "signal": {"frame_samples": 64, "sample_rate_hz": 64},
         "data": {"sources": [SYNTHETIC]} | data,
-        "preprocess": {"noise_std": noise, "random_crop": random_crop},
+        "preprocess": {"noise_std": noise, "random_crop": random_crop, "augment": augment or {}},
         "train": {"batch_size": 16, "seed": 7},
     }
     return parse_config(raw)
@@ -144,6 +144,44 @@ def test_no_thread_of_the_pipeline_outlives_a_step() -> None:
     config = make_config()
     options = training_batches(build_dataset(config), config).options()
     assert options.experimental_optimization.inject_prefetch is False and options.autotune.enabled is False
+
+
+AUGMENT = {"time_warp": 0.2, "beat_scale": 0.5, "baseline_wander": 1.0, "motion": 0.5}
+
+
+def test_augmented_steps_resume_anywhere_in_every_mode(tmp_path: Path) -> None:
+    config = make_config(noise=0.05, augment=AUGMENT)
+    first = take(config, 5)
+    later = take(config, 2, start=3)
+    mapped = take(make_config(noise=0.05, augment=AUGMENT, mode="streaming"), 5, cache=tmp_path)
+    for p, q in [*zip(first[3:], later, strict=True), *zip(first, mapped, strict=True)]:
+        assert [x.tobytes() for x in p] == [x.tobytes() for x in q]
+
+
+def test_augmentation_changes_input_and_target_alike_and_no_other_draw() -> None:
+    plain, other = make_config(noise=0.05), make_config(noise=0.05, augment=AUGMENT)
+    dataset = build_dataset(plain)
+    (noisy, clean), (a, b) = batch_maker(dataset, plain)(3), batch_maker(dataset, other)(3)
+    assert not np.array_equal(b, clean)
+    np.testing.assert_allclose(a - b, noisy - clean, atol=1e-5)
+    off = make_config(noise=0.05, augment={"motion_height": 2.0})
+    assert batch_maker(dataset, off)(3)[0].tobytes() == noisy.tobytes()
+
+
+def test_windows_know_the_permitted_samples_around_them() -> None:
+    config = make_config()
+    dataset = build_dataset(config)
+    table = crop_table(dataset, True)
+    draws = np.random.default_rng(2).random((2, 500))
+    windows = table.windows(*draws, 64)
+    np.testing.assert_array_equal(windows.start, table.locate(*draws))
+    runs = [
+        (entry.offset + first, entry.offset + last + 63)
+        for entry in dataset.select("train")
+        for first, last in entry.crops.tolist()
+    ]
+    assert set(zip(windows.first.tolist(), windows.last.tolist(), strict=True)) <= set(runs)
+    assert ((windows.first <= windows.start) & (windows.start + 63 <= windows.last)).all()
 
 
 def test_no_frames_to_train_or_validate_on(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import keras
 from rich.console import Console
 
 from kit.config import Config, parse_config
+from kit.data import build_dataset
+from kit.data.batches import training_batches, validation_batches
 from kit.errors import TrainingError
 from kit.model.autoencoder import codebooks, load_autoencoder
 from kit.model.callbacks import Checkpoint, ProgressDisplay, stalled
@@ -77,6 +80,7 @@ def test_learns_and_leaves_a_complete_run(tmp_path: Path, capsys: pytest.Capture
     assert columns <= set(history[0])
     assert 1.0 < history[-1]["perplexity_0"] <= 16.0 and 0.0 < history[-1]["val_entropy_1"] <= 4.0
     assert history[-1]["learning_rate"] < history[1]["learning_rate"]
+    assert result.steps == 48 and result.steps_per_second == pytest.approx(48 / result.seconds)
     assert result.best_val_mse == pytest.approx(min(row["val_mse"] for row in history))
     assert history[result.best_epoch]["val_prd"] == pytest.approx(result.best_val_prd)
     assert not (tmp_path / "checkpoint").exists() and any((tmp_path / "logs").rglob("events*"))
@@ -180,6 +184,29 @@ def test_interrupted_and_resumed_is_the_uninterrupted_run(
         patch.setattr(Checkpoint, "_write_history", interrupted)
         run(config, tmp_path / "b")
     run(config, tmp_path / "b")
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_resume_with_augmentation_and_batches_computed_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    augment = {"time_warp": 0.2, "beat_scale": 0.3, "baseline_wander": 0.5, "motion": 0.5}
+    raw = tiny(epochs=3, steps_per_epoch=4, codebook="ema").model_dump(mode="json")
+    source = {"type": "synthetic", "subjects": 4, "seconds_per_subject": 20}
+    config = parse_config({**raw, "data": {"sources": [source]}, "preprocess": {"augment": augment}})
+    dataset = build_dataset(config)
+
+    def go(folder: Path) -> None:
+        train(config, partial(training_batches, dataset, config), validation_batches(dataset, config), folder)
+
+    go(tmp_path / "a")
+    fit = keras.Model.fit
+
+    def interrupted(self: Any, *args: Any, callbacks: Any, **options: Any) -> Any:
+        return fit(self, *args, callbacks=[*callbacks, StopAfter(6)], **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(keras.Model, "fit", interrupted)
+        go(tmp_path / "b")
+    go(tmp_path / "b")
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
