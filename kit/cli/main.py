@@ -26,6 +26,7 @@ VERBS = {
     "size": "size",
     "bench": "bench",
     "zoo": "zoo",
+    "ablate": "ablate",
     "doctor": "doctor",
 }
 """Verb: module of kit.cli with its ``command`` function."""

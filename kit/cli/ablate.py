@@ -1,0 +1,62 @@
+"""``kit ablate``: variants of a configuration, trained over several seeds and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    config: Annotated[Path, typer.Option(help="Base configuration: a YAML file, or the name of one of the kit's own.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A variant: section.key=value, several settings of one variant by commas."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per variant.")] = 3,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a run (default: the config's).")] = None,
+    steps_per_epoch: Annotated[int | None, typer.Option(min=1, help="Steps of an epoch (default: as above).")] = None,
+    data: Annotated[Path | None, typer.Option(help="Root folder of recordings (default: KIT_DATA).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of runs and table (default: runs/ablate/NAME).")] = None,
+) -> None:
+    """Train a configuration and its variants over several seeds; print validation PRD with confidence intervals.
+
+    Finished runs are not repeated; after an interruption the same command goes on.
+    """
+    from rich.console import Console
+
+    from kit.build.ablate import ablate, variants
+    from kit.build.configs import find_config
+    from kit.build.frames import needs_root
+    from kit.config import Config, load_config
+    from kit.data import Dataset, build_dataset
+    from kit.data.sources import find_root
+    from kit.model.backend import load_tensorflow
+
+    base = load_config(find_config(config))
+    chosen = variants(base, settings or [])
+    root = find_root(base, data)
+    for variant in chosen:
+        if needs_root(variant.config):
+            root.require(variant.config.name)
+    load_tensorflow()
+    folder = out or Path("runs") / "ablate" / base.name
+    loaded: dict[str, Dataset] = {}
+
+    def load(config: Config) -> Dataset:
+        key = config.model_dump_json(include={"signal", "data"})
+        if key not in loaded:
+            loaded[key] = build_dataset(config, root.path, None if config.data.mode == "memory" else folder / "cache")
+        return loaded[key]
+
+    console = Console(soft_wrap=True)
+    try:
+        table = ablate(
+            chosen, seeds, (epochs, steps_per_epoch), load, folder, lambda text: console.print(f"[bold]{text}[/bold]")
+        )
+    except KeyboardInterrupt:
+        typer.echo("kit: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(table, nl=False)
+    typer.echo(f"ablation: {folder / 'ablation.md'}")
