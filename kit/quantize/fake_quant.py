@@ -50,7 +50,8 @@ class FakeQuantEncoder(keras.layers.Layer):  # type: ignore[misc]
             # At height 1 a vertical stride changes nothing, and TensorFlow refuses unequal ones for depthwise layers.
             stride = layer.shape.stride
             convolution = ops.depthwise_conv if layer.shape.depthwise else ops.conv
-            x = convolution(x, kernel, strides=(stride, stride), padding="same") + rounded(self.biases[at] / step) * step
+            x = convolution(x, kernel, strides=(stride, stride), padding="same")
+            x = x + rounded(self.biases[at] / step) * step
             x = _on_grid(ops.relu(x) if layer.shape.relu else x, layer.grid)
         return x
 
@@ -58,7 +59,8 @@ class FakeQuantEncoder(keras.layers.Layer):  # type: ignore[misc]
         """The chain of the weights as they are now."""
         layers = []
         for layer, kernel, bias in zip(self.chain.layers, self.kernels, self.biases, strict=True):
-            found = np.asarray(kernel, np.float32) / _kernel(layer, np.broadcast_to(_spread(layer), layer.weights.shape))
+            scales = _kernel(layer, np.broadcast_to(_spread(layer), layer.weights.shape))
+            found = np.asarray(kernel, np.float32) / scales
             integers = np.rint(np.clip(found, -127.0, 127.0)).astype(np.int8)
             layers.append(replace(layer, weights=_from_kernel(layer, integers), bias=np.asarray(bias, np.float64)))
         return QuantChain(self.chain.input_scale, tuple(layers))

@@ -38,7 +38,7 @@ def decoder_sensitivity(decoder: Any, latents: NDArray[np.float32], frames: NDAr
         frames: float32[n, T], the frames they are of.
     """
     count, positions, dims = latents.shape
-    signs = np.random.default_rng(1).choice(np.float32([-1, 1]), (count, positions))
+    signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), (count, positions))
     step = np.float32(STEP * (float(latents.std()) or 1.0))
     deviation = frames.std(axis=1).astype(np.float64)
     weight = np.where(deviation > 1e-3, 1.0 / np.maximum(deviation, 1e-3), 0.0)
@@ -71,7 +71,7 @@ def measure_basis(sensitivity: FloatArray, latents: NDArray[np.float32], exponen
 
 
 def first_convolution(decoder: Any) -> Any:
-    """The decoder's first convolution when only nearest upsampling lies before it and nothing passes by it, else None."""
+    """The decoder's first convolution if only nearest upsampling lies before it and nothing passes by; else None."""
     for layer in decoder.layers:
         kind = type(layer).__name__
         if kind == "Conv2D":

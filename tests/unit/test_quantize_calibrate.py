@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kit.errors import ShapeError, ToolchainError, UnsupportedOpError
+from kit.errors import ShapeError, UnsupportedOpError
 from kit.golden import available, golden_latents
 from kit.graph.container import open_model
 from kit.graph.reader import read_tflite
@@ -195,25 +194,3 @@ def test_what_does_not_fold_is_named(keras: Any) -> None:
     forked = keras.layers.Add(name="sum")([keras.layers.Conv2D(2, 1, name="second")(x), x])
     with pytest.raises(UnsupportedOpError, match="first"):
         fold_encoder(keras.Model(inputs, forked))
-
-
-def test_saved_encoders_by_either_method(keras: Any, tmp_path: Path) -> None:
-    from kit.model.encoder import build_encoder
-    from kit.quantize.encoder import quantize_encoder
-    from tests.unit.test_quantize_convert import tiny_config
-
-    real = waves(32)
-    build_encoder(tiny_config()).save(tmp_path / "encoder.keras")
-    arguments = (real, int8(real), BITS, tmp_path / "encoder.tflite")
-    encoder, figures = quantize_encoder(tmp_path / "encoder.keras", *arguments)
-    assert figures is not None and encoder == read_tflite(tmp_path / "encoder.tflite")
-    _, figures = quantize_encoder(tmp_path / "encoder.keras", *arguments, method="minmax")
-    assert figures is None
-    build_encoder(tiny_config(num_stages=1, encoder_block_norm="layer")).save(tmp_path / "layer.keras")
-    with pytest.raises(UnsupportedOpError, match="tflm"):
-        quantize_encoder(tmp_path / "layer.keras", *arguments)
-    encoder, figures = quantize_encoder(tmp_path / "layer.keras", *arguments, engine="tflm")
-    assert encoder.graph.opaque and figures is None
-    (tmp_path / "damaged.keras").write_bytes(b"no model")
-    with pytest.raises(ToolchainError, match="refused"):
-        quantize_encoder(tmp_path / "damaged.keras", *arguments)
