@@ -40,6 +40,7 @@ def export_int8(context: Context) -> None:
     settings, bits = config.quantize, lsb_bits(config.quantize.input_clip)
     calibration = _tune_frames(config, shares(context.dataset, "train", settings.calibration_frames))
     autoencoder = load_autoencoder(folder / "autoencoder.keras")
+    usage: NDArray[Any] | None = None
     books, target = codebooks(autoencoder), folder / "encoder.tflite"
     layers = foldable(autoencoder.encoder) if settings.calibration == "error" else None
     if layers is None:
@@ -47,10 +48,10 @@ def export_int8(context: Context) -> None:
         lines = [f"calibrated on {len(calibration.y)} training frames by range"]
     else:
         made = _int8_model(context, layers, autoencoder, calibration, bits)
-        encoder, books, lines = made.encoder, made.books, made.lines
+        encoder, books, usage, lines = made.encoder, made.books, made.usage, made.lines
         atomic_write_bytes(target, made.tflite)
     latent = encoder.graph.output_tensor
-    codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits)
+    codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits, usage)
     codebook.save(folder / "codebook.npz")
     save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
     for line in [*lines, f"encoder.tflite {target.stat().st_size:,} bytes"]:

@@ -64,6 +64,12 @@ def quantization_error(books: FloatBooks, latents: NDArray[np.float32]) -> float
     return float(np.sqrt(np.square(latents - total).mean()))
 
 
+def entry_usage(books: FloatBooks, latents: NDArray[np.float32]) -> NDArray[np.int64]:
+    """How often each entry is chosen for latents float32[n, D]: int64[M, K]."""
+    chosen = _searched(books.astype(np.float64), latents)
+    return np.stack([np.bincount(index, minlength=books.shape[1]) for index in chosen.T])
+
+
 def _searched(books: NDArray[np.float64], latents: NDArray[np.float32]) -> NDArray[np.int64]:
     """Nearest entry per level on the residual: int64[n, M]."""
     found = np.empty((len(latents), len(books)), np.int64)

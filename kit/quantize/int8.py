@@ -17,7 +17,7 @@ from kit.graph.reader import read_tflite
 from kit.model.rvq import nearest_indices
 from kit.quantize.calibrate import Calibration, calibrate
 from kit.quantize.chain import QuantChain, input_columns
-from kit.quantize.codebook_refit import CodebookRefit, refit_codebook
+from kit.quantize.codebook_refit import CodebookRefit, entry_usage, refit_codebook
 from kit.quantize.finetune import TuneFrames, TuneResult, finetune
 from kit.quantize.fold import FloatConv, fold_encoder, run_float
 from kit.quantize.metric import can_change, change_decoder, change_encoder, decoder_sensitivity, measure_basis
@@ -38,6 +38,7 @@ class Int8Model:
         tflite: content of encoder.tflite.
         encoder: its integer graph.
         books: float32[M, K, D] codebooks in the latents' real units.
+        usage: int64[M, K], how often each entry is chosen on training windows.
         calibration: of the ranges.
         tuned: fine-tuning, or None without.
         refit: of the codebooks, or None without.
@@ -46,6 +47,7 @@ class Int8Model:
     tflite: bytes
     encoder: Encoder
     books: NDArray[np.float32]
+    usage: NDArray[np.int64]
     calibration: Calibration
     tuned: TuneResult | None
     refit: CodebookRefit | None
@@ -129,11 +131,11 @@ def quantize_autoencoder(
     model = chain.tflite(calibration.frames.shape[1])
     encoder = read_tflite(model)
     books, refit = np.asarray(rvq.codebook, np.float32), None
+    wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES]) for frames in (train.frames, validation.frames)]
+    flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
     if settings.codebook_rounds:
-        wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES]) for frames in (train.frames, validation.frames)]
-        flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
         books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds)
-    return Int8Model(model, encoder, books, found, tuned, refit)
+    return Int8Model(model, encoder, books, entry_usage(books, flat[0]), found, tuned, refit)
 
 
 def _measured(
