@@ -193,7 +193,7 @@ def native_speed(
         RunnerError: a process fails, or the firmware's latents are not the reference's.
     """
     samples = check_frames(frames[:FRAMES_MAX], firmware.layout)
-    inputs = normalise(samples, firmware.encoder.graph.lsb_bits).y
+    inputs = normalise(samples, firmware.encoder.graph.lsb_bits, firmware.config.quantize.input_shaping).y
     wanted = encode(firmware.encoder, inputs)
     program = firmware.build("speed")
     with tempfile.TemporaryDirectory(prefix="kit-speed-") as name, ExitStack() as stack:

@@ -267,6 +267,7 @@ def _layer_mismatch(firmware: Firmware, data: NDArray[Any], comparison: Comparis
     if comparison.first is None or golden.available() is not None:
         return None
     frame = comparison.first.frame
-    y = normalise(data[frame : frame + 1], lsb_bits(firmware.config.quantize.input_clip)).y
+    settings = firmware.config.quantize
+    y = normalise(data[frame : frame + 1], lsb_bits(settings.input_clip), settings.input_shaping).y
     mine = {name: layer[0] for name, layer in encode_layers(firmware.encoder, y).items()}
     return first_layer_mismatch(frame, golden.golden_layers(firmware.model_bytes(), y[0]), mine)

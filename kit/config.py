@@ -256,10 +256,20 @@ class TrainConfig(Section):
 class QuantizeConfig(Section):
     """Float encoder and codebooks to integers."""
 
+    calibration: Literal["error", "minmax"] = "error"
+    """How ranges are chosen: by the error that reaches the latents, or by the largest values (the converter)."""
     calibration_frames: Annotated[int, Field(ge=8, le=100000)] = 1024
     input_clip: int = 4
     """The INT8 input spans -input_clip .. input_clip units of the frame's scale: 128 / input_clip LSB per unit."""
+    input_shaping: Literal["none", "first"] = "none"
+    """Rounding error of an INT8 input sample: lost, or carried into the next sample, where the encoder filters it."""
     codebook_bits: Literal[8, 16] = 8
+    latent_metric: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    """How far distances of latents become those of reconstructions (kit/quantize/metric.py): 0 not at all, 1 wholly."""
+    finetune_steps: Annotated[int, Field(ge=0, le=1000000)] = 1000
+    """Steps of quantization-aware fine-tuning of encoder, codebooks and decoder; 0: none."""
+    codebook_rounds: Annotated[int, Field(ge=0, le=1000)] = 8
+    """Rounds of refitting the codebooks to INT8 latents; 0: none."""
     refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
 
     @field_validator("input_clip")

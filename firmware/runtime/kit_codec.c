@@ -144,6 +144,7 @@ static void begin_frame(kit_codec_t *codec)
     const kit_model_t *model = codec->model;
     KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
     codec->scale = kit_scale_of(&codec->statistics, model->lsb_bits);
+    codec->scale.shaping = model->input_shaping;
     KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
     KIT_PROBE_ENTER(KIT_PROBE_PACK);
     kit_pack_begin(&codec->packer, codec->packet, model->packet_bytes);

@@ -25,6 +25,7 @@ typedef struct {
     uint8_t lsb_bits;           /* L, 3..6: the encoder's input has 2^L LSB per unit */
     uint8_t index_bits;         /* B = log2 K, bits per index, 1..10 */
     uint8_t mean_bytes;         /* bytes of the mean in the packet: 2 or 3; 0: no side information */
+    uint8_t input_shaping;      /* KIT_SHAPING_NONE or KIT_SHAPING_FIRST */
     uint8_t build_hash[KIT_BUILD_HASH_BYTES]; /* what this model computes; equals the host's build_hash */
 } kit_model_t;
 

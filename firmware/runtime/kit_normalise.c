@@ -90,7 +90,7 @@ static unsigned smallest_code(const amplitude_t *amplitude)
 
 kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits)
 {
-    kit_scale_t scale = {0, 0, 0, 0};
+    kit_scale_t scale = {0, 0, 0, 0, 0, KIT_SHAPING_NONE};
     const int64_t samples = statistics->samples;
     if (samples == 0) {
         return scale;
@@ -115,19 +115,23 @@ kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits)
     return scale;
 }
 
-int8_t kit_normalise(const kit_scale_t *scale, kit_sample_t sample)
+int8_t kit_normalise(kit_scale_t *scale, kit_sample_t sample)
 {
     if (scale->scale_code == 0) {
         return 0; /* flat frame */
     }
     const int32_t deviation = sample - scale->mean;
+    const kit_carry_t half = (kit_carry_t)1 << (scale->shift - 1u);
+    /* 16 bits: |deviation| <= 65535 and R <= 16384, so that the product stays below 2^30; half and |carry| are at most
+     * 2^26. Wider samples have 64 bits to themselves (section 2.5). */
+    const kit_carry_t product = (kit_carry_t)deviation * scale->factor + scale->carry + half;
+    if (scale->shaping != KIT_SHAPING_NONE) {
+        scale->carry = (product & (2 * half - 1)) - half;
+    }
 #if KIT_SAMPLE_BITS == 16
-    /* |deviation| <= 65535 and R <= 16384: the product stays below 2^30, the rounding term is at most 2^26. */
-    const int32_t product = deviation * scale->factor + ((int32_t)1 << (scale->shift - 1u));
     return (int8_t)kit_clamp32(kit_asr32(product, scale->shift), INT8_MIN, INT8_MAX);
 #else
-    const int64_t product = (int64_t)deviation * scale->factor + ((int64_t)1 << (scale->shift - 1u));
-    /* The peak condition bounds the quotient near 127, far inside 32 bits. */
+    /* The peak condition bounds the quotient near 128, far inside 32 bits. */
     return (int8_t)kit_clamp32((int32_t)kit_asr64(product, scale->shift), INT8_MIN, INT8_MAX);
 #endif
 }

@@ -18,6 +18,8 @@ from kit.errors import ConfigError
 from kit.files import atomic_path, atomic_write_text, checkout, sha256_bytes, write_npz
 
 DECODER = ("decoder.keras", "decoder.npz", "decoder.json")
+TUNED = "tuned_decoder.keras"
+"""The decoder as it goes with the INT8 encoder's latents, before its refit."""
 GRAPH = ("graph.json", "weights.npz")
 ARTIFACTS = ("config.yaml", "encoder.tflite", "codebook.npz", "graph.json", "weights.npz", "vectors.npz")
 """What a firmware folder carries so that it can be validated anywhere."""
@@ -174,14 +176,14 @@ def stage_list(context: Context) -> list[Stage]:
             Stage("train", "Training", ("dataset.json",), ("autoencoder.keras", "encoder.keras", "history.csv"),
                   ("signal", "model", "data", "preprocess", "train", "quantize"), train_float),
             Stage("quantize", "INT8 encoder and integer codebook",
-                  ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz"),
-                  (*model, "train", "firmware"), export_int8),
+                  ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz", TUNED),
+                  (*model, "train", "preprocess", "firmware"), export_int8),
         ]  # fmt: skip
     else:
         head = [Stage("weights", "Trained weights", (), WEIGHTS, model, take_weights, _zoo_hash)]
     graph = Stage("graph", "Integer graph", ("encoder.tflite",), GRAPH, ("firmware",), read_graph)
     refit = Stage("refit", "Decoder refit on INT8 indices",
-                  ("dataset.json", "autoencoder.keras", "encoder.tflite", "codebook.npz", *GRAPH), DECODER,
+                  ("dataset.json", TUNED, "encoder.tflite", "codebook.npz", *GRAPH), DECODER,
                   (*model, "train", "preprocess"), refit_weights)  # fmt: skip
     device = ("codebook.npz", *GRAPH)
     tail = [

@@ -10,55 +10,94 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
+from kit.files import atomic_write_bytes
 
 if TYPE_CHECKING:
+    from kit.config import Config
+    from kit.quantize.finetune import TuneFrames
+    from kit.quantize.int8 import Int8Model
     from kit.quantize.refit import RefitFrames
 
 REFIT_FRAMES = 24576
 """Random training windows the decoder is refit on, drawn from each dataset by its weight."""
+
+TUNE_VALIDATION_FRAMES = 1024
+"""Validation frames that decide which of the fine-tuned weights are kept, in equal parts of each dataset."""
 
 VALIDATION_FRAMES = 4096
 """Validation frames that decide which of the refit weights are kept, in equal parts of each dataset."""
 
 
 def export_int8(context: Context) -> None:
-    """Encoder to INT8 (calibrated on training frames), codebooks to integers."""
-    from kit.model.autoencoder import codebooks, load_autoencoder
+    """Encoder to INT8 (calibrated and fine-tuned on training frames), codebooks to integers."""
+    from kit.model.autoencoder import codebooks, load_autoencoder, save_model
     from kit.quantize.codebook import quantize_codebook
     from kit.quantize.convert import convert_encoder
-    from kit.reference.normalise import lsb_bits, normalise
+    from kit.quantize.int8 import foldable
+    from kit.reference.normalise import lsb_bits
 
     config, folder = context.config, context.folder
-    bits = lsb_bits(config.quantize.input_clip)
-    frames = shares(context.dataset, "train", config.quantize.calibration_frames)
-    encoder = convert_encoder(
-        folder / "encoder.keras",
-        normalise(frames, bits).y,
-        bits,
-        folder / "encoder.tflite",
-        config.firmware.engine,
-    )
+    settings, bits = config.quantize, lsb_bits(config.quantize.input_clip)
+    calibration = _tune_frames(config, shares(context.dataset, "train", settings.calibration_frames))
+    autoencoder = load_autoencoder(folder / "autoencoder.keras")
+    usage: NDArray[Any] | None = None
+    books, target = codebooks(autoencoder), folder / "encoder.tflite"
+    layers = foldable(autoencoder.encoder) if settings.calibration == "error" else None
+    if layers is None:
+        encoder = convert_encoder(folder / "encoder.keras", calibration.frames, bits, target, config.firmware.engine)
+        lines = [f"calibrated on {len(calibration.y)} training frames by range"]
+    else:
+        made = _int8_model(context, layers, autoencoder, calibration, bits)
+        encoder, books, usage, lines = made.encoder, made.books, made.usage, made.lines
+        atomic_write_bytes(target, made.tflite)
     latent = encoder.graph.output_tensor
-    books = codebooks(load_autoencoder(folder / "autoencoder.keras"))
-    codebook = quantize_codebook(books, latent.scale, latent.zero_point, config.quantize.codebook_bits)
+    codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits, usage)
     codebook.save(folder / "codebook.npz")
-    context.console.print(
-        f"  calibrated on {len(frames)} training frames; encoder.tflite "
-        f"{(folder / 'encoder.tflite').stat().st_size:,} bytes",
-        highlight=False,
-    )
+    save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
+    for line in [*lines, f"encoder.tflite {target.stat().st_size:,} bytes"]:
+        context.console.print(f"  {line}", highlight=False)
+
+
+def _int8_model(context: Context, layers: Any, autoencoder: Any, calibration: TuneFrames, bits: int) -> Int8Model:
+    from kit.data.batches import training_frames
+    from kit.quantize.int8 import quantize_autoencoder
+
+    config = context.config
+    with bar("fine-tuning", config.quantize.finetune_steps) as progress:
+        return quantize_autoencoder(
+            layers,
+            autoencoder,
+            config.quantize,
+            bits,
+            calibration,
+            _tune_frames(config, training_frames(context.dataset, config, REFIT_FRAMES)),
+            _tune_frames(config, shares(context.dataset, "val", TUNE_VALIDATION_FRAMES)),
+            seed=config.train.seed,
+            progress=progress,
+        )
+
+
+def _tune_frames(config: Config, frames: NDArray[Any]) -> TuneFrames:
+    """Frames in units of their scale and as the device rounds them."""
+    from kit.data.batches import normalised
+    from kit.quantize.finetune import TuneFrames
+    from kit.reference.normalise import lsb_bits, normalise
+
+    clip = config.quantize.input_clip
+    return TuneFrames(normalised(frames, clip), normalise(frames, lsb_bits(clip), config.quantize.input_shaping).y)
 
 
 def refit_weights(context: Context) -> None:
     """Continue training the decoder on the indices of the INT8 path; write it for Keras and for the server."""
     from kit.data.batches import training_frames
-    from kit.model.autoencoder import load_autoencoder, save_model
+    from kit.model.autoencoder import save_model
     from kit.quantize.export import export_decoder
+    from kit.quantize.int8 import load_tuned
     from kit.quantize.refit import refit_decoder
     from kit.server.decoder_io import save_decoder
 
     config, folder = context.config, context.folder
-    decoder = load_autoencoder(folder / "autoencoder.keras").decoder
+    decoder = load_tuned(folder / "tuned_decoder.keras")
     path = context.device_path()
     train = _refit_frames(path, training_frames(context.dataset, config, REFIT_FRAMES), "training windows")
     validation = _refit_frames(path, shares(context.dataset, "val", VALIDATION_FRAMES), "validation frames")

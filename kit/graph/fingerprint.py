@@ -40,14 +40,14 @@ def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> s
     """Hash of everything that decides the bytes of a packet; the decoder is no part of it.
 
     Args:
-        config: resolved configuration, of which signal, model and packet settings and the input clip count.
+        config: resolved configuration, of which signal, model and packet settings, the input clip and shaping count.
         encoder: graph and weights.
         codebook: of which the integers count, not the floats behind them.
 
     Returns:
         16 hex digits: the first of SHA-256 over canonical JSON, then every array by name.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "numerics": NUMERICS_VERSION,
         "signal": config.signal.model_dump(mode="json"),
         "model": config.model.model_dump(mode="json", exclude=set(_DECODER_KEYS)),
@@ -61,6 +61,8 @@ def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> s
             "latent_scale": float(codebook.latent_scale).hex(),
         },
     }
+    if config.quantize.input_shaping != "none":
+        settings["input_shaping"] = config.quantize.input_shaping
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
     arrays = {f"weights/{key}": array for key, array in encoder.weights.items()}
     arrays["codebook/integer"], arrays["codebook/entry_shift"] = codebook.integer, codebook.entry_shift

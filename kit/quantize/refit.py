@@ -98,9 +98,10 @@ def refit_decoder(
         raise TrainingError("the decoder gives values that are not numbers", "train the autoencoder again")
     step_function = _step_function(decoder)
     pause = max(1, steps // VALIDATIONS)
-    for step, chosen in enumerate(_batches(len(train.y), steps, seed), start=1):
+    for step, chosen in enumerate(frame_batches(len(train.y), steps, seed), start=1):
         latents = codebook.dequantize(train.indices[chosen])
-        step_function(latents[:, None], train.y[chosen], np.float32(_rate(step - 1, steps)))
+        rate = np.float32(cosine_rate(step - 1, steps, PEAK_RATE, FINAL_RATE))
+        step_function(latents[:, None], train.y[chosen], rate)
         if step % pause == 0 or step == steps:
             prd = _validation_prd(forward, codebook, validation)
             if prd < best:
@@ -164,13 +165,13 @@ def _step_function(decoder: Any) -> Callable[[Any, Any, Any], Any]:
     return step  # type: ignore[no-any-return]
 
 
-def _rate(step: int, steps: int) -> float:
-    """Learning rate of a step: a short rise, then a cosine down to ``FINAL_RATE``."""
+def cosine_rate(step: int, steps: int, peak: float, final: float) -> float:
+    """Learning rate of a step: a short rise to ``peak``, then a cosine down to ``final``."""
     cosine = 0.5 * (1.0 + math.cos(math.pi * step / steps))
-    return (FINAL_RATE + (PEAK_RATE - FINAL_RATE) * cosine) * min(1.0, (step + 1) / RAMP_STEPS)
+    return (final + (peak - final) * cosine) * min(1.0, (step + 1) / RAMP_STEPS)
 
 
-def _batches(count: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def frame_batches(count: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """``steps`` batches of frame numbers; every frame once before any is repeated."""
     random = np.random.default_rng(seed)
     order = np.empty(0, np.int64)

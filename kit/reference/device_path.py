@@ -121,7 +121,7 @@ class DevicePath:
         return DeviceResult(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     def _batch(self, frames: NDArray[Any]) -> DeviceResult:
-        normalised = normalise(frames, self.lsb_bits)
+        normalised = normalise(frames, self.lsb_bits, self.config.quantize.input_shaping)
         latents = encode(self.encoder, normalised.y) if self._encode is None else self._encode(normalised.y)
         indices = search(latents, self.codebook)
         packets = self.layout.pack_batch(indices, normalised.mean, normalised.scale_code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from kit.errors import ShapeError
 from kit.wire.scale import LSB_BITS, RECIPROCAL, lsb_bits, unit_codes
 
 __all__ = ["FRAME_SAMPLES_MAX", "SAMPLE_MAX", "SAMPLE_MIN", "Normalised", "lsb_bits", "normalise", "unit_codes"]
+
+Shaping = Literal["none", "first"]
+"""What becomes of the rounding error of a sample: lost, or added to the sample that follows."""
 
 FRAME_SAMPLES_MAX = 4096
 """Longest frame for which the overflow bounds of NUMERICS.md section 2.5 hold."""
@@ -50,12 +53,13 @@ def _thresholds(samples: int, bits: int) -> tuple[NDArray[np.int64], NDArray[np.
     return np.array(energy, np.int64), np.array(peak, np.int64)
 
 
-def normalise(frames: NDArray[Any], bits: int) -> Normalised:
+def normalise(frames: NDArray[Any], bits: int, shaping: Shaping = "none") -> Normalised:
     """Remove each frame's mean and divide by its quantized scale.
 
     Args:
         frames: int16[n, T], or int32[n, T] of which samples are clamped to 24 bits; T in 1..4096.
         bits: L, 3..6: LSB per unit is 2^L.
+        shaping: of the rounding error, section 2.4.
 
     Raises:
         ShapeError: other shape, dtype, or L.
@@ -82,5 +86,24 @@ def normalise(frames: NDArray[Any], bits: int) -> Normalised:
     slot = np.maximum(code, 1) - 1
     shift = ((slot >> 3) + 12 - bits)[:, None]
     reciprocal = np.array(RECIPROCAL, np.int64)[slot & 7][:, None]
-    y = np.clip((x * reciprocal + (np.int64(1) << (shift - 1))) >> shift, -128, 127)
+    product = x * reciprocal + (np.int64(1) << (shift - 1))
+    y = _shaped(product, shift[:, 0]) if shaping == "first" else product >> shift
+    y = np.clip(y, -128, 127)
     return Normalised(y.astype(np.int8), mean.astype(np.int32), code.astype(np.uint8))
+
+
+def _shaped(product: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rounding shift of int64[n, T] by int64[n], each sample's error carried into the next one; not yet clamped.
+
+    Args:
+        product: deviations times reciprocals, with the rounding term 2^(shift - 1).
+        shift: of each frame.
+    """
+    y = np.empty_like(product)
+    half = np.int64(1) << (shift - 1)
+    carry = np.zeros_like(half)
+    for i in range(product.shape[1]):
+        value = product[:, i] + carry
+        y[:, i] = value >> shift
+        carry = (value & (2 * half - 1)) - half
+    return y

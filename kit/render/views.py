@@ -40,6 +40,7 @@ class ModelView:
     lsb_bits: int
     side_information: int
     mean_bytes: int
+    input_shaping: str
     packet_bytes: int
     frames_per_packet: int
     build_hash_bytes: tuple[str, ...]
@@ -73,6 +74,7 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         lsb_bits=lsb_bits(config.quantize.input_clip),
         side_information=int(config.packet.side_information),
         mean_bytes=layout.mean_bytes,
+        input_shaping="KIT_SHAPING_" + config.quantize.input_shaping.upper(),
         packet_bytes=layout.frame_bytes,
         frames_per_packet=layout.frames_per_packet,
         build_hash_bytes=tuple(f"0x{byte:02x}" for byte in bytes.fromhex(build_hash)),

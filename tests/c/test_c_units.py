@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from kit.graph.ir import Requant
 from kit.reference.encoder import requantize
-from kit.reference.normalise import normalise
+from kit.reference.normalise import Shaping, normalise
 from kit.wire.bits import pack_indices
 from tests.c_support import AOT, C_TESTS, CODEC_SOURCES, COMPILERS, RUNTIME, compile_c, run_c
 from tests.models import random_frames
@@ -50,9 +51,12 @@ def test_requantize(narrow: Path) -> None:
     assert np.array_equal(got, want)
 
 
-def normalise_in_c(program: Path, frames: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def normalise_in_c(
+    program: Path, frames: np.ndarray, bits: int, shaping: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     samples = frames.shape[1]
-    output = np.frombuffer(run_c(program, "normalise", samples, bits, stdin=frames.tobytes()), np.uint8)
+    arguments = ("normalise", samples, bits, int(shaping == "first"))
+    output = np.frombuffer(run_c(program, *arguments, stdin=frames.tobytes()), np.uint8)
     records = output.reshape(len(frames), 8 + samples)
     side = records[:, :8].copy().view(np.int32)
     return side[:, 0], side[:, 1], records[:, 8:].copy().view(np.int8)
@@ -78,11 +82,12 @@ def check_normalise(program: Path, samples: int, bits: int, sample_bits: int) ->
     scales = np.exp(rng.uniform(0, np.log(top), (120, 1)))
     extra = np.clip(np.round(rng.normal(0, 1, (120, samples)) * scales), -top, top - 1).astype(frames.dtype)
     frames = np.concatenate([frames, extra])
-    want = normalise(frames, bits)
-    mean, code, y = normalise_in_c(program, frames, bits)
-    assert np.array_equal(mean, want.mean)
-    assert np.array_equal(code, want.scale_code)
-    assert np.array_equal(y, want.y)
+    for shaping in get_args(Shaping):
+        want = normalise(frames, bits, shaping)
+        mean, code, y = normalise_in_c(program, frames, bits, shaping)
+        assert np.array_equal(mean, want.mean)
+        assert np.array_equal(code, want.scale_code)
+        assert np.array_equal(y, want.y)
 
 
 @pytest.mark.parametrize("bits", range(1, 11))

@@ -1,7 +1,7 @@
 /* Test program for single functions of the runtime. Numbers come from stdin in the machine's order, one verb each:
  *
  *     requantize            int32 (value, multiplier, shift)...        -> int32 each
- *     normalise T L         kit_sample_t [n][T]                        -> per frame int32 mean, int32 code, int8 [T]
+ *     normalise T L S       kit_sample_t [n][T]                        -> per frame int32 mean, int32 code, int8 [T]
  *     pack B CAPACITY       uint16 values...                           -> the packed bytes */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void requantize(void)
     }
 }
 
-static void normalise(size_t samples, unsigned lsb_bits)
+static void normalise(size_t samples, unsigned lsb_bits, uint8_t shaping)
 {
     while (fread(frame, sizeof frame[0], samples, stdin) == samples) {
         kit_statistics_t statistics;
@@ -37,7 +37,8 @@ static void normalise(size_t samples, unsigned lsb_bits)
         for (size_t i = 0; i < samples; i++) {
             kit_statistics_add(&statistics, frame[i]);
         }
-        const kit_scale_t scale = kit_scale_of(&statistics, lsb_bits);
+        kit_scale_t scale = kit_scale_of(&statistics, lsb_bits);
+        scale.shaping = shaping;
         const int32_t side[2] = {scale.mean, scale.scale_code};
         for (size_t i = 0; i < samples; i++) {
             normalised[i] = kit_normalise(&scale, frame[i]);
@@ -62,8 +63,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "requantize") == 0) {
         requantize();
-    } else if (argc == 4 && strcmp(argv[1], "normalise") == 0) {
-        normalise((size_t)number(argv, 2), (unsigned)number(argv, 3));
+    } else if (argc == 5 && strcmp(argv[1], "normalise") == 0) {
+        normalise((size_t)number(argv, 2), (unsigned)number(argv, 3), (uint8_t)number(argv, 4));
     } else if (argc == 4 && strcmp(argv[1], "pack") == 0) {
         pack((unsigned)number(argv, 2), (uint16_t)number(argv, 3));
     } else {

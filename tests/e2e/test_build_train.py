@@ -23,13 +23,14 @@ signal: {kind: ppg, sample_rate_hz: 32, frame_samples: 64, sample_bits: 12}
 model: {embedding_dim: 4, latent_width: 16, num_levels: 2, num_stages: 3, base_filters: 6}
 data: {sources: [{type: synthetic, subjects: 6, seconds_per_subject: 40, seed: 3}]}
 train: {epochs: 2, steps_per_epoch: 12, batch_size: 16}
-quantize: {calibration_frames: 32, refit_steps: 20}
+quantize: {calibration_frames: 32, finetune_steps: 20, refit_steps: 20}
 firmware: {symbol_prefix: tiny, embedded_frames: 3, ring_margin_samples: 8}
 """
 
 ARTIFACTS = {
     "config.yaml", "dataset.json", "autoencoder.keras", "history.csv", "encoder.keras", "encoder.tflite", "encoder.h",
-    "codebook.npz", "codebook.h", "decoder.keras", "graph.json", "weights.npz", "vectors.npz", "firmware", "server",
+    "codebook.npz", "codebook.h", "tuned_decoder.keras", "decoder.keras", "graph.json", "weights.npz", "vectors.npz",
+    "firmware", "server",
     "report.html", "report.json", "manifest.json",
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import floor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.errors import ShapeError
-from kit.reference.normalise import SAMPLE_MAX, SAMPLE_MIN, normalise, unit_codes
+from kit.reference.normalise import SAMPLE_MAX, SAMPLE_MIN, Shaping, normalise, unit_codes
 from kit.wire.scale import RECIPROCAL, code_shift, lsb_bits
 from tests.models import FRAME_KINDS, random_frames
 from tests.support import seed
@@ -22,7 +23,7 @@ def scale_of(code: int) -> Fraction:
     return Fraction((8 + (code - 1) % 8) * 2 ** ((code - 1) // 8), 32)
 
 
-def slow_normalise(x: list[int], bits: int) -> tuple[list[int], int, int]:
+def slow_normalise(x: list[int], bits: int, shaping: str = "none") -> tuple[list[int], int, int]:
     """NUMERICS.md section 2, word for word: (y, mean, scale code)."""
     x = [max(SAMPLE_MIN, min(SAMPLE_MAX, sample)) for sample in x]
     mean = floor(Fraction(sum(x), len(x)) + Fraction(1, 2))
@@ -35,16 +36,23 @@ def slow_normalise(x: list[int], bits: int) -> tuple[list[int], int, int]:
     )
     reciprocal = floor(Fraction(2**17, 8 + (code - 1) % 8) + Fraction(1, 2))
     shift = (code - 1) // 8 + 12 - bits
-    y = [floor(Fraction(v * reciprocal, 2**shift) + Fraction(1, 2)) for v in d]
-    assert all(-127 <= value <= 127 for value in y), "the clamp of the contract never acts"
-    assert all(abs(v * reciprocal) + 2 ** (shift - 1) < 2 ** (31 if peak <= 65535 else 63) for v in d)
+    y, error, limit = [], Fraction(0), 2 ** (31 if peak <= 65535 else 63)
+    for v in d:
+        wanted = Fraction(v * reciprocal, 2**shift) + error
+        assert abs(wanted) * 2**shift + 2 ** (shift - 1) < limit
+        value = floor(wanted + Fraction(1, 2))
+        error = wanted - value if shaping == "first" else error
+        assert -128 <= value <= (128 if shaping == "first" else 127)
+        assert abs(value) <= 127 or shaping == "first", "without shaping the clamp of the contract never acts"
+        y.append(min(value, 127))
     return y, mean, code
 
 
 def check(frame: np.ndarray[tuple[int], np.dtype[np.int16 | np.int32]], bits: int) -> None:
-    got = normalise(frame[None], bits)
-    y, mean, code = slow_normalise(frame.tolist(), bits)
-    assert (got.y[0].tolist(), int(got.mean[0]), int(got.scale_code[0])) == (y, mean, code)
+    for shaping in get_args(Shaping):
+        got = normalise(frame[None], bits, shaping)
+        y, mean, code = slow_normalise(frame.tolist(), bits, shaping)
+        assert (got.y[0].tolist(), int(got.mean[0]), int(got.scale_code[0])) == (y, mean, code)
 
 
 @pytest.mark.parametrize("bits", [3, 4, 5, 6])
@@ -90,6 +98,18 @@ def test_restores_within_half_a_step() -> None:
         unit = unit_codes(got.scale_code, bits)
         restored = got.mean[:, None] + unit[:, None] * got.y / 2**bits
         assert (np.abs(restored - frames) <= 0.5 * unit[:, None] / 2**bits + 1e-9).all()
+
+
+def test_shaping_moves_the_rounding_error_above_the_signal() -> None:
+    frames = random_frames(np.random.default_rng(seed()), 200, 320, ("ppg",))
+    exact = frames - normalise(frames, 5).mean[:, None]
+    power = []
+    for shaping in get_args(Shaping):
+        got = normalise(frames, 5, shaping)
+        error = got.y - exact / unit_codes(got.scale_code, 5)[:, None] * 32
+        power.append(np.square(np.abs(np.fft.rfft(error, axis=1))).mean(axis=0))
+    band = slice(1, 320 // 8)  # an eighth of the sample rate: below 8 Hz of 64
+    assert power[1][band].sum() < 0.25 * power[0][band].sum()
 
 
 def test_units_are_the_inverse_of_the_device_division() -> None:

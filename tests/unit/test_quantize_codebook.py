@@ -68,3 +68,16 @@ def test_wrong_arrays_are_refused() -> None:
     bad[0, 0, 0] = np.nan
     with pytest.raises(ShapeError, match="finite"):
         quantize_codebook(bad, SCALE, 0)
+
+
+def test_entries_that_are_hardly_chosen_do_not_make_the_others_coarse() -> None:
+    random = np.random.default_rng(1)
+    books = random.normal(0, 0.2, (1, 32, 4)).astype(np.float32)
+    books[0, 5] = 9.0
+    usage = np.full((1, 32), 100)
+    usage[0, 5] = 0
+    plain, weighted = (quantize_codebook(books, 0.05, 0, 8, counts) for counts in (None, usage))
+    assert weighted.entry_shift[0] < plain.entry_shift[0]
+    assert np.array_equal(quantize_codebook(books, 0.05, 0, 8, np.ones((1, 32))).integer, plain.integer)
+    with pytest.raises(ShapeError, match="usage"):
+        quantize_codebook(books, 0.05, 0, 8, usage[:, :3])

@@ -66,6 +66,16 @@ def test_normalisation(row: list[str]) -> None:
     assert row[6] == (f"{min(y)} .. {max(y)}, rails at both" if frame is SINE else runs(y))
 
 
+@pytest.mark.parametrize("row", rows("2.7"), ids=lambda row: row[0])
+def test_normalisation_with_shaping(row: list[str]) -> None:
+    frame = np.array([[0, 1, 2, 3, 4, 5, 6, 100]], np.int16)
+    got = normalise(frame, 5, row[0])  # type: ignore[arg-type]
+    assert [row[1], int(row[2])] == [" ".join(map(str, got.y[0])), got.y[0].astype(int).sum()]
+    code = int(got.scale_code[0])
+    facts = f"m = {got.mean[0]}, c = {code}, R = {RECIPROCAL[(code - 1) & 7]}, shift = {code_shift(code, 5)}."
+    assert " ".join(map(str, frame[0])) + ": " + facts in TEXT
+
+
 def test_every_frame_of_the_list_is_in_the_table() -> None:
     assert len(rows("2.6")) == len(FRAMES)
     assert f"unit(27) = 2^15 / 13107 = {unit_codes(np.array([27]), 5)[0]:.5f}" in TEXT

@@ -1,0 +1,101 @@
+"""What each step from the float autoencoder to the device costs: reconstructions of the same frames, rung by rung.
+
+The last rung before the packet is the device's own; from packet bytes on it is :mod:`kit.evaluate.path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.data.batches import normalised
+from kit.errors import ShapeError
+from kit.model.rvq import nearest_indices
+from kit.reference.device_path import DevicePath
+from kit.reference.normalise import lsb_bits, normalise
+from kit.reference.rvq import search
+from kit.server.executor import run
+from kit.server.spec import DecoderSpec
+
+BATCH = 256
+
+FLOAT, INPUT, LATENTS, SEARCH = "float", "INT8 input", "INT8 latents", "integer search"
+"""Names of the rungs, in order."""
+
+Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rung:
+    """Reconstructions at one rung.
+
+    Attributes:
+        name: FLOAT (float encoder, float search, the trained decoder), INPUT (the same on the INT8 input), LATENTS
+            (INT8 encoder, float search in the float codebook behind the device's, the final decoder) or SEARCH (INT8
+            encoder, integer search, the final decoder).
+        y: float32[n, T] in units of the frame's scale.
+    """
+
+    name: str
+    y: NDArray[np.float32]
+
+
+def float_latents(autoencoder: Any, y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Latents of the float encoder, in its own basis: float32[n, T] in units of the scale -> [n, P, D]."""
+    parts = [np.asarray(autoencoder.encoder(y[at : at + BATCH, None, :, None])) for at in range(0, len(y), BATCH)]
+    return np.concatenate(parts)[:, 0]
+
+
+def int8_latents(path: DevicePath, frames: NDArray[Any]) -> NDArray[np.int8]:
+    """Latents of the INT8 encoder for raw frames [n, T]: int8[n, P, D]."""
+    return path.run(frames).latents
+
+
+def real_values(path: DevicePath, latents: NDArray[np.int8]) -> NDArray[np.float32]:
+    """What INT8 latents stand for, in the basis of the device's codebook."""
+    step = np.float32(path.codebook.latent_scale)
+    return np.asarray((latents.astype(np.float32) - path.codebook.latent_zero_point) * step, np.float32)
+
+
+def float_search(latents: NDArray[np.float32], books: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum of the nearest entries, level by level, in float: [n, P, D], books [M, K, D] -> [n, P, D]."""
+    chosen = nearest_indices(latents, books)
+    return np.asarray(sum(book[chosen[..., level]] for level, book in enumerate(books)), np.float32)
+
+
+def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDArray[Any]) -> tuple[Rung, ...]:
+    """Reconstructions of raw frames at every rung.
+
+    Args:
+        autoencoder: :class:`kit.model.autoencoder.RVQAutoencoder` as trained.
+        path: the device path that was made of it.
+        decoder: the final decoder, of the device's latents.
+        frames: int16 or int32 [n, T].
+
+    Raises:
+        ShapeError: no frames.
+    """
+    if not len(frames):
+        raise ShapeError("the ladder needs at least one frame")
+    settings = path.config.quantize
+    bits = lsb_bits(settings.input_clip)
+    rounded = normalise(frames, bits, settings.input_shaping).y.astype(np.float32) * np.float32(2.0**-bits)
+    books = np.asarray(autoencoder.rvq.codebook, np.float32)
+
+    def trained(y: NDArray[np.float32]) -> NDArray[np.float32]:
+        sent = float_search(float_latents(autoencoder, y), books)
+        parts = [np.asarray(autoencoder.decoder(sent[at : at + BATCH, None])) for at in range(0, len(y), BATCH)]
+        return np.concatenate(parts)[:, 0, :, 0]
+
+    latents = int8_latents(path, frames)
+    int8_sent = float_search(real_values(path, latents), path.codebook.float)
+    return (
+        Rung(FLOAT, trained(normalised(frames, settings.input_clip))),
+        Rung(INPUT, trained(rounded)),
+        Rung(LATENTS, run(decoder, int8_sent)),
+        Rung(SEARCH, run(decoder, path.codebook.dequantize(search(latents, path.codebook)))),
+    )

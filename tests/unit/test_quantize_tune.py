@@ -1,0 +1,187 @@
+"""Fine-tuning through the quantized encoder, the latents' measure, and the codebooks' refit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.config import QuantizeConfig
+from kit.errors import ArtifactError, ShapeError, TrainingError
+from kit.graph.reader import read_tflite
+from kit.quantize.calibrate import calibrate
+from kit.quantize.codebook_refit import quantization_error, refit_codebook
+from tests.support import missing, seed
+from tests.unit.test_quantize_calibrate import BITS, int8, waves
+from tests.unit.test_quantize_convert import tiny_config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def keras() -> Any:
+    try:
+        import keras
+    except ImportError:
+        missing("tensorflow", "TensorFlow is not installed")
+    keras.utils.set_random_seed(seed())
+    return keras
+
+
+def autoencoder() -> Any:
+    """A tiny autoencoder whose codebooks lie among its latents."""
+    import keras
+
+    from kit.model.autoencoder import build_autoencoder
+    from kit.model.rvq import initial_codebook
+
+    keras.utils.set_random_seed(seed())
+    made = build_autoencoder(tiny_config())
+    latents = np.asarray(made.encoder(waves(64)[:, None, :, None])).reshape(-1, 4)
+    made.rvq.start(initial_codebook(latents, 2, 16, 1))
+    return made
+
+
+def frames(count: int) -> Any:
+    from kit.quantize.finetune import TuneFrames
+
+    return TuneFrames(waves(count), int8(waves(count)))
+
+
+def quantized(model: Any, **settings: Any) -> Any:
+    from kit.quantize.int8 import foldable, quantize_autoencoder
+
+    config = QuantizeConfig(**{"finetune_steps": 0, "codebook_rounds": 0, "latent_metric": 0.0, **settings})
+    layers = foldable(model.encoder)
+    assert layers is not None
+    return quantize_autoencoder(layers, model, config, BITS, frames(32), frames(128), frames(48), seed=1)
+
+
+def test_the_fake_quantized_layer_computes_what_the_device_computes() -> None:
+    from kit.quantize.fake_quant import FakeQuantEncoder
+    from kit.quantize.fold import fold_encoder
+    from kit.quantize.int8 import real_latents, simulated_latents
+
+    chain, _ = calibrate(fold_encoder(autoencoder().encoder), waves(32), int8(waves(32)), BITS)
+    layer, y = FakeQuantEncoder(chain), int8(waves(64))
+    keras_latents = np.asarray(layer((y / 2.0**BITS).astype(np.float32)))[:, 0]
+    again = layer.quantized()
+    assert again.tflite(64) == chain.tflite(64)
+    encoder = read_tflite(chain.tflite(64))
+    steps = np.abs(keras_latents - real_latents(encoder, y)) / encoder.graph.output_tensor.scale
+    assert steps.max() < 2.01 and (steps > 1.01).mean() < 1e-3 and (steps > 0.01).mean() < 0.1
+    assert np.allclose(keras_latents, simulated_latents(chain, y), atol=1.01 * encoder.graph.output_tensor.scale)
+
+
+def test_finetuning_lowers_the_error_and_its_integers_are_those_of_the_layer() -> None:
+    from kit.quantize.finetune import finetune
+    from kit.quantize.fold import fold_encoder
+    from kit.quantize.int8 import real_latents, simulated_latents
+
+    results = []
+    for _ in range(2):
+        model = autoencoder()
+        chain, _ = calibrate(fold_encoder(model.encoder), waves(32), int8(waves(32)), BITS)
+        seen: list[tuple[int, int]] = []
+        tuned, figures = finetune(
+            chain, model.rvq, model.decoder, frames(128), frames(48), steps=60, seed=1,
+            progress=lambda done, total, seen=seen: seen.append((done, total)),
+        )  # fmt: skip
+        results.append((tuned.tflite(64), np.asarray(model.rvq.codebook)))
+        assert figures.prd_after < figures.prd_before and seen[-1] == (60, 60)
+        encoder = read_tflite(tuned.tflite(64))
+        off = np.abs(real_latents(encoder, int8(waves(48))) - simulated_latents(tuned, int8(waves(48))))
+        assert (off > 1.01 * encoder.graph.output_tensor.scale).mean() < 1e-3
+    assert results[0][0] == results[1][0] and np.array_equal(results[0][1], results[1][1])
+    with pytest.raises(TrainingError, match="no frames"):
+        finetune(chain, model.rvq, model.decoder, frames(0), frames(4), steps=1, seed=1)
+    with pytest.raises(ShapeError, match="does not match"):
+        from kit.quantize.finetune import TuneFrames
+
+        TuneFrames(waves(4), int8(waves(3)))
+
+
+def test_a_measured_basis_changes_nothing_but_distances() -> None:
+    from kit.quantize.fold import fold_encoder, run_float
+    from kit.quantize.metric import can_change, change_decoder, change_encoder, decoder_sensitivity, measure_basis
+
+    model, x = autoencoder(), waves(24)
+    layers = fold_encoder(model.encoder)
+    assert can_change(layers, model.decoder)
+    latents = run_float(layers, x[:, :, None])
+    wanted = np.asarray(model.decoder(latents[:, None]))
+    sensitivity = decoder_sensitivity(model.decoder, latents, x)
+    assert np.allclose(sensitivity, sensitivity.T) and np.linalg.eigvalsh(sensitivity).min() > -1e-9
+    basis = measure_basis(sensitivity, latents.reshape(-1, 4), 1.0)
+    measured = basis @ basis.T
+    ratio = measured / measured[0, 0] - sensitivity / sensitivity[0, 0]
+    assert np.abs(ratio).max() < 1e-3 * np.abs(sensitivity / sensitivity[0, 0]).max()
+    change_decoder(model.decoder, basis)
+    changed = run_float(change_encoder(layers, basis), x[:, :, None])
+    found = np.asarray(model.decoder(changed[:, None]))
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+    assert np.array_equal(measure_basis(sensitivity, latents.reshape(-1, 4), 0.0), np.eye(4))
+
+
+def test_decoders_with_a_side_path_keep_their_basis(keras: Any) -> None:
+    from kit.quantize.fold import fold_encoder
+    from kit.quantize.metric import can_change
+
+    inputs = keras.Input((1, 8, 4))
+    side = keras.layers.Conv2D(4, 1)(inputs)
+    assert not can_change(fold_encoder(autoencoder().encoder), keras.Model(inputs, keras.layers.Add()([inputs, side])))
+
+
+def test_codebooks_move_to_their_latents_and_never_do_worse() -> None:
+    random = np.random.default_rng(seed())
+    centres = random.normal(size=(8, 4))
+    latents = (centres[random.integers(0, 8, 4000)] + 0.2 * random.normal(size=(4000, 4))).astype(np.float32)
+    books = random.normal(0, 0.3, (2, 16, 4)).astype(np.float32)
+    found, figures = refit_codebook(books, latents[:3000], latents[3000:], 10)
+    assert figures.after < 0.8 * figures.before and figures.after == quantization_error(found, latents[3000:])
+    assert np.array_equal(found, refit_codebook(books, latents[:3000], latents[3000:], 10)[0])
+    far, figures = refit_codebook(found, (latents[:500] * -5), latents[3000:], 3)
+    assert figures.best_round == 0 and np.array_equal(far, found)
+    with pytest.raises(ShapeError, match="codebook"):
+        refit_codebook(books, latents[:, :3], latents, 1)
+
+
+def test_all_steps_together_and_each_alone(tmp_path: Path) -> None:
+    from kit.quantize.int8 import load_tuned
+
+    made = quantized(autoencoder(), finetune_steps=40, codebook_rounds=3, latent_metric=0.5)
+    assert made.tuned is not None and made.tuned.steps == 40 and made.refit is not None
+    assert made.encoder == read_tflite(made.tflite) and made.books.shape == (2, 16, 4)
+    assert [line.split()[0] for line in made.lines] == ["calibrated", "fine-tuned:", "codebooks"]
+    plain = quantized(autoencoder())
+    assert plain.tuned is None and plain.refit is None and len(plain.lines) == 1
+    model = autoencoder()
+    model.decoder.save(tmp_path / "decoder.keras")
+    assert load_tuned(tmp_path / "decoder.keras").output_shape == model.decoder.output_shape
+    with pytest.raises(ArtifactError, match="cannot load"):
+        load_tuned(tmp_path / "absent.keras")
+
+
+def test_the_ladder_ends_at_what_the_device_sends() -> None:
+    from kit.graph.codebook import IntegerCodebook
+    from kit.quantize.codebook import quantize_codebook
+    from kit.quantize.export import export_decoder
+    from kit.quantize.ladder import ladder
+    from kit.reference.device_path import DevicePath
+    from kit.server.executor import run
+
+    model, trained = autoencoder(), autoencoder()
+    made = quantized(model, latent_metric=0.5)
+    out = made.encoder.graph.output_tensor
+    book: IntegerCodebook = quantize_codebook(made.books, out.scale, out.zero_point)
+    path, decoder = DevicePath(made.encoder, book, tiny_config()), export_decoder(model.decoder)
+    raw = np.rint(1000 * waves(24)).astype(np.int16)
+    rungs = ladder(trained, path, decoder, raw)
+    assert [rung.name for rung in rungs] == ["float", "INT8 input", "INT8 latents", "integer search"]
+    assert all(rung.y.shape == (24, 64) for rung in rungs)
+    assert np.array_equal(rungs[3].y, run(decoder, book.dequantize(path.run(raw).indices)))
+    # One signal at every rung: what differs is small beside the signal that an untrained decoder gives.
+    spread = rungs[0].y.std()
+    assert all(np.square(rung.y - rungs[0].y).mean() < 0.5 * spread**2 for rung in rungs[1:])
+    with pytest.raises(ShapeError, match="at least one"):
+        ladder(trained, path, decoder, raw[:0])
