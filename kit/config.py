@@ -235,6 +235,8 @@ class TrainConfig(Section):
 class QuantizeConfig(Section):
     """Float encoder and codebooks to integers."""
 
+    calibration: Literal["error", "minmax"] = "error"
+    """How ranges are chosen: by the error that reaches the latents, or by the largest values (the converter)."""
     calibration_frames: Annotated[int, Field(ge=8, le=100000)] = 1024
     input_clip: int = 4
     """The INT8 input spans -input_clip .. input_clip units of the frame's scale: 128 / input_clip LSB per unit."""

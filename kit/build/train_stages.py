@@ -23,28 +23,31 @@ VALIDATION_FRAMES = 4096
 
 def export_int8(context: Context) -> None:
     """Encoder to INT8 (calibrated on training frames), codebooks to integers."""
+    from kit.data.batches import normalised
     from kit.model.autoencoder import codebooks, load_autoencoder
     from kit.quantize.codebook import quantize_codebook
-    from kit.quantize.convert import convert_encoder
+    from kit.quantize.encoder import quantize_encoder
     from kit.reference.normalise import lsb_bits, normalise
 
     config, folder = context.config, context.folder
     bits = lsb_bits(config.quantize.input_clip)
     frames = shares(context.dataset, "train", config.quantize.calibration_frames)
-    encoder = convert_encoder(
+    encoder, found = quantize_encoder(
         folder / "encoder.keras",
+        normalised(frames, config.quantize.input_clip),
         normalise(frames, bits).y,
         bits,
         folder / "encoder.tflite",
-        config.firmware.engine,
+        engine=config.firmware.engine,
+        method=config.quantize.calibration,
     )
     latent = encoder.graph.output_tensor
     books = codebooks(load_autoencoder(folder / "autoencoder.keras"))
     codebook = quantize_codebook(books, latent.scale, latent.zero_point, config.quantize.codebook_bits)
     codebook.save(folder / "codebook.npz")
     context.console.print(
-        f"  calibrated on {len(frames)} training frames; encoder.tflite "
-        f"{(folder / 'encoder.tflite').stat().st_size:,} bytes",
+        f"  calibrated on {len(frames)} training frames by {'range' if found is None else found.summary}; "
+        f"encoder.tflite {(folder / 'encoder.tflite').stat().st_size:,} bytes",
         highlight=False,
     )
 
