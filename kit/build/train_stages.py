@@ -42,8 +42,14 @@ def export_int8(context: Context) -> None:
         method=config.quantize.calibration,
     )
     latent = encoder.graph.output_tensor
-    books = codebooks(load_autoencoder(folder / "autoencoder.keras"))
-    codebook = quantize_codebook(books, latent.scale, latent.zero_point, config.quantize.codebook_bits)
+    autoencoder = load_autoencoder(folder / "autoencoder.keras")
+    codebook = quantize_codebook(
+        codebooks(autoencoder),
+        latent.scale,
+        latent.zero_point,
+        config.quantize.codebook_bits,
+        autoencoder.rvq.bias() if config.train.rate_weight else None,
+    )
     codebook.save(folder / "codebook.npz")
     context.console.print(
         f"  calibrated on {len(frames)} training frames by {'range' if found is None else found.summary}; "
