@@ -35,7 +35,7 @@ def random_firmware(
 
     Args:
         folder: receives ``artifacts/`` and ``firmware/``.
-        config: what to render.
+        config: what to render; the codebook has prices where ``train.rate_weight`` is not 0.
         rng: source of everything random.
         model: a full-integer .tflite of the configuration's sizes; None makes one.
         frames: int16 or int32 [n, T] of its vectors; None makes :data:`FRAMES` of every kind.
@@ -43,8 +43,9 @@ def random_firmware(
     model = encoder_for(config, rng) if model is None else model
     encoder = read_tflite(model)
     codebook = random_codebook(
-        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits
-    )
+        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits,
+        priced=config.train.rate_weight > 0,
+    )  # fmt: skip
     if frames is None:
         frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
     result = DevicePath(encoder, codebook, config).run(frames)

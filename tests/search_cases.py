@@ -41,26 +41,35 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def make_case(rng: np.random.Generator, kind: str, shape: tuple[int, int, int], bits: int, count: int = 24) -> Case:
+def make_case(
+    rng: np.random.Generator, kind: str, shape: tuple[int, int, int], bits: int, count: int = 24, priced: bool = False
+) -> Case:
     """A case of one kind; ``shape`` is [M, K, D]. Its F is the largest that fits."""
     levels, entries, dims = shape
+    price_dims = levels if priced else 0
     zero_point = int(rng.choice([-128, 127, int(rng.integers(-128, 128))]))
-    top = 127 if bits == 8 else max(1, min(32767, int(30000 / np.sqrt(dims) / levels)))
+    top = 127 if bits == 8 else max(1, min(32767, int(30000 / np.sqrt(dims + price_dims) / levels)))
     shift = rng.integers(0, 4 if kind == "shifted" else 2, levels) if bits == 8 else np.zeros(levels, np.int64)
-    integer = _entries(rng, kind, shape, top)
-    while not search_bounds(integer, shift, 0, zero_point).fits:  # entries too large for any F
+    integer = _entries(rng, kind, (levels, entries, dims + price_dims), top)
+    for level in range(price_dims):
+        own = np.abs(integer[level, :, dims + level])
+        integer[level, :, dims:] = 0
+        integer[level, :, dims + level] = own
+    while not search_bounds(integer, shift, 0, zero_point, price_dims).fits:  # entries too large for any F
         integer, shift = integer // 2, np.maximum(shift - 1, 0)
-    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point).fits)
+    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point, price_dims).fits)
     stored = integer.astype(np.int8 if bits == 8 else np.int16)
-    codebook = IntegerCodebook(stored, shift.astype(np.int32), frac, 0.5, zero_point, stored.astype(np.float32))
+    codebook = IntegerCodebook(
+        stored, shift.astype(np.int32), frac, 0.5, zero_point, stored[..., :dims].astype(np.float32), price_dims
+    )
     latents = rng.integers(-128, 128, (count, dims))
     latents[:4] = np.array([-128, 127, zero_point, 0])[: min(4, count), None]
     latents[4] = np.where(np.arange(dims) % 2, 127, -128)
     # Half of them are near entries: there the search has most to pass over.
-    chosen = codebook.shifted()[0, rng.integers(0, entries, count)] / 2.0**frac + zero_point
+    chosen = codebook.shifted()[0, rng.integers(0, entries, count), :dims] / 2.0**frac + zero_point
     near = np.round(chosen + rng.normal(0, 1, chosen.shape) * rng.choice([0, 1, 8], (count, 1)))
     latents[6::2] = near[6::2]
-    name = f"{kind} M={levels} K={entries} D={dims} bits={bits} F={frac}"
+    name = f"{kind} M={levels} K={entries} D={dims}+{price_dims} bits={bits} F={frac}"
     return Case(name, codebook, np.clip(latents, -128, 127).astype(np.int8)[:, None, :])
 
 
@@ -91,12 +100,11 @@ def random_cases(seed: int, count: int, values_max: int) -> list[Case]:
     for number in range(count):
         while True:
             levels, index_bits = int(rng.integers(1, 9)), int(rng.integers(1, 11))
-            dims = int(rng.choice([1, 2, 3, 7, 8, 9, 16, 16, 17, 24, 31, 64]))
-            if levels * dims << index_bits <= values_max:
+            dims = int(rng.choice([1, 2, 3, 7, 8, 9, 14, 15, 16, 16, 17, 24, 31, 64]))
+            if levels * (dims + levels) << index_bits <= values_max:
                 break
-        cases.append(
-            make_case(rng, KINDS[number % len(KINDS)], (levels, 1 << index_bits, dims), 8 + 8 * (number % 5 == 0))
-        )
+        shape, bits = (levels, 1 << index_bits, dims), 8 + 8 * (number % 5 == 0)
+        cases.append(make_case(rng, KINDS[number % len(KINDS)], shape, bits, priced=number % 7 < 3))
     return cases
 
 

@@ -85,7 +85,7 @@ typedef struct {
     int16_t *residual;
     uint8_t *packet;
     uint16_t ring_samples;   /* slots of ring, at least T + 2 */
-    uint16_t residual_count; /* values of residual, at least those of a codebook row: D, in whole eights */
+    uint16_t residual_count; /* values of residual, at least those of a codebook row */
     uint16_t packet_bytes;   /* bytes of packet, at least the model's packet_bytes */
 } kit_codec_memory_t;
 

@@ -17,9 +17,9 @@ extern "C" {
 #define KIT_RVQ_AXIS_BITS 6   /* an axis is at most 2^6 long */
 
 /* Codebook of M levels, K entries and D dimensions, rendered as const tables (NUMERICS.md section 4.6). N entries are
- * stored per level, N = max(K, 4), in rows of S values: D, padded to a multiple of 8. Exactly one of the two pointers
- * to rows is not null, and one of the two orders. The rendering proves that every residual fits int16 and every squared
- * distance int32, and that keys and sides are those of the rows. */
+ * stored per level, N = max(K, 4), in rows of S values: D, then the price coordinates, if any (section 4.7), padded to
+ * a multiple of 8. Exactly one of the two pointers to rows is not null, and one of the two orders. The rendering proves
+ * that every residual fits int16 and every squared distance int32, and that keys and sides are those of the rows. */
 typedef struct {
     const int8_t *rows8;        /* int8 [M][3 + N][S]: the level's three axes, then its entries; or null */
     const int16_t *rows16;      /* the same in int16, or null; every entry_shift is then 0 */
@@ -31,15 +31,15 @@ typedef struct {
     const uint8_t *axis_shift;  /* [M][3], place * 2^shift is in residual units times the axis */
     const uint8_t *entry_shift; /* [M], E: an entry stands for row * 2^E, 0..15 */
     uint16_t stored;            /* N, a multiple of 4, up to 1024 */
-    uint8_t dims;               /* D, 1..64 */
-    uint8_t stride;             /* S */
+    uint8_t dims;               /* D, 1..64: values of a latent */
+    uint8_t stride;             /* S, 8..72 */
     uint8_t levels;             /* M, 1..8 */
     uint8_t residual_frac_bits; /* F, 0..8: one latent LSB is 2^F residual units */
     int8_t latent_zero_point;   /* the encoder's output zero point */
 } kit_codebook_t;
 
-/* Residual of a latent before the first level: (latent[d] - zero point) * 2^F. `residual` holds S values, in an order
- * of this module's own. */
+/* Residual of a latent before the first level: (latent[d] - zero point) * 2^F, then 0. `residual` holds S values, in an
+ * order of this module's own. */
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual);
 
 /* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry is taken off the residual,

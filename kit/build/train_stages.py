@@ -51,7 +51,8 @@ def export_int8(context: Context) -> None:
         encoder, books, usage, lines = made.encoder, made.books, made.usage, made.lines
         atomic_write_bytes(target, made.tflite)
     latent = encoder.graph.output_tensor
-    codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits, usage)
+    price = autoencoder.rvq.bias() if config.train.rate_weight else None
+    codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price)
     codebook.save(folder / "codebook.npz")
     save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
     for line in [*lines, f"encoder.tflite {target.stat().st_size:,} bytes"]:

@@ -49,22 +49,27 @@ class SearchBounds:
 
 
 def search_bounds(
-    integer: NDArray[Any], entry_shift: NDArray[Any], residual_frac_bits: int, latent_zero_point: int
+    integer: NDArray[Any],
+    entry_shift: NDArray[Any],
+    residual_frac_bits: int,
+    latent_zero_point: int,
+    price_dims: int = 0,
 ) -> SearchBounds:
     """Worst-case residuals and distances of a codebook.
 
     Residual dimension d starts within ``R_d = max(127 - zp, 128 + zp) << F`` and grows by
-    ``C_d = max_k |e[k][d]| << E`` per level; a distance is at most the sum over d of ``(R_d + C_d)^2``.
+    ``C_d = max_k |e[k][d]| << E`` per level; a distance is at most the sum over d of ``(R_d + C_d)^2``. In price
+    coordinates the residual starts at 0.
 
     Args:
-        integer: int8 or int16 [M, K, D], entries.
+        integer: int8 or int16 [M, K, D + price_dims], entries.
         entry_shift: int [M], left shift E of each level.
         residual_frac_bits: F, fractional bits of the residual.
         latent_zero_point: zero point of the latents.
+        price_dims: how many of the last coordinates are prices.
     """
-    dims = integer.shape[2]
     start = max(127 - latent_zero_point, 128 + latent_zero_point) << residual_frac_bits
-    reach = [start] * dims
+    reach = [start] * (integer.shape[2] - price_dims) + [0] * price_dims
     residual, entry, distance = [], [], []
     for level in range(integer.shape[0]):
         peaks = np.abs(integer[level].astype(np.int64)).max(axis=0)
@@ -80,13 +85,17 @@ def search_bounds(
 class IntegerCodebook:
     """RVQ codebook of M levels, K entries and D dimensions, in integers and in the floats they came from.
 
+    Entries with prices have M further coordinates (NUMERICS.md section 4.7): coordinate D + l of level l holds the
+    square root of an entry's price, the other price coordinates of that level are 0.
+
     Attributes:
-        integer: int8[M, K, D] with shifts, or int16[M, K, D] with every shift 0; K a power of two.
+        integer: int8[M, K, D + price_dims] with shifts, or int16 of this shape with every shift 0; K a power of two.
         entry_shift: int32[M], E per level, 0..15: an entry stands for ``integer << E``.
         residual_frac_bits: F, 0..8: one latent LSB is ``1 << F`` residual units.
         latent_scale: real value of one latent LSB (float32 value), the encoder's output scale.
         latent_zero_point: the encoder's output zero point.
         float: float32[M, K, D], the trained entries in real latent units.
+        price_dims: M where entries have prices, else 0.
 
     Raises:
         ArtifactError: a shape, dtype or range is not as above, or a residual may leave int16 or a distance int32.
@@ -98,6 +107,7 @@ class IntegerCodebook:
     latent_scale: builtins.float
     latent_zero_point: int
     float: NDArray[np.float32]
+    price_dims: int = 0
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -123,14 +133,30 @@ class IntegerCodebook:
             raise ArtifactError(
                 f"codebook entry_shift is {shift.dtype}{list(shift.shape)}, expected int32[{levels}]", _REBUILD
             )
-        if self.float.shape != integer.shape or self.float.dtype != np.float32:
+        self._check_prices()
+        expected = (levels, entries, self.dims)
+        if self.float.shape != expected or self.float.dtype != np.float32:
             raise ArtifactError(
-                f"codebook floats are {self.float.dtype}{list(self.float.shape)}, "
-                f"expected float32{list(integer.shape)}",
+                f"codebook floats are {self.float.dtype}{list(self.float.shape)}, expected float32{list(expected)}",
                 _REBUILD,
             )
         if not np.isfinite(self.float).all():
             raise ArtifactError("codebook floats are not all finite", "train again with a lower learning rate")
+
+    def _check_prices(self) -> None:
+        levels, _, coordinates = self.integer.shape
+        if self.price_dims not in (0, levels) or self.price_dims >= coordinates:
+            raise ArtifactError(
+                f"codebook of {levels} levels and {coordinates} coordinates has price_dims {self.price_dims}, "
+                f"expected 0 or {levels}, and fewer than there are coordinates",
+                _REBUILD,
+            )
+        for level in range(self.price_dims):
+            prices = self.integer[level, :, self.dims :]
+            if prices.min() < 0 or np.delete(prices, level, axis=1).any():
+                raise ArtifactError(
+                    f"codebook level {level} has prices below 0 or in the coordinate of another level", _REBUILD
+                )
 
     def _check_scalars(self) -> None:
         shift = self.entry_shift
@@ -161,8 +187,8 @@ class IntegerCodebook:
 
     @property
     def dims(self) -> int:
-        """D."""
-        return int(self.integer.shape[2])
+        """D, without price coordinates."""
+        return int(self.integer.shape[2]) - self.price_dims
 
     @property
     def index_bits(self) -> int:
@@ -171,10 +197,12 @@ class IntegerCodebook:
 
     def distance_bound(self) -> SearchBounds:
         """Worst-case residuals and distances, computed from the entries (NUMERICS.md section 4.3)."""
-        return search_bounds(self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point)
+        return search_bounds(
+            self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point, self.price_dims
+        )
 
     def shifted(self) -> NDArray[np.int32]:
-        """Entries in residual units, ``integer << E``: int32[M, K, D]."""
+        """Entries in residual units, ``integer << E``: int32[M, K, D + price_dims]."""
         return self.integer.astype(np.int32) << self.entry_shift[:, None, None]
 
     def expect(self, *, num_levels: int, num_entries: int, dims: int) -> None:
@@ -183,10 +211,10 @@ class IntegerCodebook:
         Raises:
             ArtifactError: another shape; names both.
         """
-        expected = (num_levels, num_entries, dims)
-        if self.integer.shape != expected:
+        found, expected = (self.num_levels, self.num_entries, self.dims), (num_levels, num_entries, dims)
+        if found != expected:
             raise ArtifactError(
-                f"codebook has shape {list(self.integer.shape)}, expected {list(expected)} [levels, K, D]",
+                f"codebook has shape {list(found)}, expected {list(expected)} [levels, K, D]",
                 "use the codebook of the same configuration, or rebuild with kit build-firmware",
             )
 
@@ -197,7 +225,7 @@ class IntegerCodebook:
             indices: unsigned [n, P, M], each below K.
 
         Returns:
-            float32[n, P, D]: ``latent_scale * 2^-F * sum over levels of the chosen shifted entries``.
+            float32[n, P, D]: ``latent_scale * 2^-F * sum over levels of the chosen shifted entries``, without prices.
 
         Raises:
             ArtifactError: wrong number of levels, or an index of K or more.
@@ -206,13 +234,14 @@ class IntegerCodebook:
             raise ArtifactError(f"indices have shape {list(indices.shape)}, expected [n, P, {self.num_levels}]")
         if indices.size and (int(indices.max()) >= self.num_entries or int(indices.min()) < 0):
             raise ArtifactError(f"index {int(indices.max())} is outside the codebook of {self.num_entries} entries")
-        entries = self.shifted().astype(np.int64)
+        entries = self.shifted()[..., : self.dims].astype(np.int64)
         total = sum(entries[level][indices[..., level]] for level in range(self.num_levels))
         step = builtins.float(self.latent_scale) * 2.0**-self.residual_frac_bits
         return np.asarray(total * step, dtype=np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Write codebook.npz; equal codebooks give equal bytes."""
+        """Write codebook.npz; equal codebooks give equal bytes. ``price_dims`` is there only where there are prices."""
+        prices = {"price_dims": np.int32(self.price_dims)} if self.price_dims else {}
         write_npz(
             path,
             float=self.float,
@@ -221,6 +250,7 @@ class IntegerCodebook:
             residual_frac_bits=np.int32(self.residual_frac_bits),
             latent_scale=np.float32(self.latent_scale),
             latent_zero_point=np.int32(self.latent_zero_point),
+            **prices,
         )
 
     @classmethod
@@ -235,7 +265,8 @@ class IntegerCodebook:
         absent = [name for name in names if name not in arrays]
         if absent:
             raise ArtifactError(f"{path} lacks {', '.join(absent)}", _REBUILD)
-        for name in names[2:5]:
+        arrays.setdefault("price_dims", np.array(0, np.int32))
+        for name in (*names[2:5], "price_dims"):
             if arrays[name].shape != ():
                 raise ArtifactError(f"{path}: {name} has shape {list(arrays[name].shape)}, expected a scalar", _REBUILD)
         return cls(
@@ -245,4 +276,5 @@ class IntegerCodebook:
             latent_scale=builtins.float(arrays["latent_scale"]),
             latent_zero_point=int(arrays["latent_zero_point"]),
             float=arrays["float"],
+            price_dims=int(arrays["price_dims"]),
         )

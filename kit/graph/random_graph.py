@@ -191,6 +191,7 @@ def _random_config(rng: np.random.Generator, name: str) -> Config:
             "symbol_prefix": str(rng.choice(["ppg", "ecg", "net"])),
             "ring_margin_samples": int(rng.integers(1, 65)),
         },
+        "train": {"rate_weight": float(rng.choice([0.0, 0.0, 0.1]))},
     }
     return parse_config(raw)
 

@@ -17,13 +17,14 @@ def quantize_codebook(
     latent_zero_point: int,
     bits: Literal[8, 16] = 8,
     usage: NDArray[Any] | None = None,
+    price: NDArray[np.float32] | None = None,
 ) -> IntegerCodebook:
     """Integer codebook with the finest residual that provably cannot overflow.
 
     F is the largest of 8..0 for which every residual fits int16 and every distance int32. Per level, E is the shift
     that makes the mean squared error of the entries smallest: the smallest shift without saturation or, where a few
     outliers would cost all other entries a bit, one below it. With ``usage`` every entry counts as often as it is
-    chosen: those far out, which are rarely, no longer make the others coarse.
+    chosen: those far out, which are rarely, no longer make the others coarse. A price never saturates.
 
     Args:
         books: float32[M, K, D] in real latent units.
@@ -31,10 +32,13 @@ def quantize_codebook(
         latent_zero_point: of the encoder's output, -128..127.
         bits: width of an entry.
         usage: how often each entry is chosen, [M, K]; all alike without.
+        price: float32[M, K] >= 0 in squared latent units, what choosing an entry costs besides its squared distance;
+            only differences within a level count. Prices become coordinates of the entries (NUMERICS.md section 4.7),
+            rounded as these are; without any difference there are none.
 
     Raises:
-        ShapeError: ``books`` of another shape, or not finite.
-        ArtifactError: entries so far outside the latents' range that no F fits.
+        ShapeError: ``books`` or ``price`` of another shape, not finite, or a price below 0.
+        ArtifactError: entries or prices so far outside the latents' range that no F fits.
     """
     if books.ndim != 3 or not np.isfinite(books).all():
         raise ShapeError(f"codebooks are {books.dtype}{list(books.shape)}, not finite float32[M, K, D]")
@@ -43,30 +47,59 @@ def quantize_codebook(
     floats = np.ascontiguousarray(books, np.float32)
     weights = np.ones(books.shape[:2]) if usage is None else np.asarray(usage, np.float64)
     scale = float(np.float32(latent_scale))
+    coordinates = _price_coordinates(price, books.shape)
+    price_dims = coordinates.shape[2]
+    wanted = np.concatenate([floats.astype(np.float64), coordinates], axis=2)
     for frac_bits in range(FRAC_BITS_MAX, -1, -1):
-        integer, shift = _quantize_levels(floats.astype(np.float64) * (2.0**frac_bits / scale), bits, weights)
-        if search_bounds(integer, shift, frac_bits, latent_zero_point).fits:
-            return IntegerCodebook(integer, shift, frac_bits, scale, latent_zero_point, floats)
-    reach = float(np.abs(floats).max()) / scale
+        found = _quantize_levels(wanted * (2.0**frac_bits / scale), bits, weights, price_dims)
+        if found is not None and search_bounds(*found, frac_bits, latent_zero_point, price_dims).fits:
+            return IntegerCodebook(*found, frac_bits, scale, latent_zero_point, floats, price_dims)
+    reach = float(np.abs(wanted).max()) / scale
     raise ArtifactError(
         f"codebook entries reach {reach:.0f} latent steps: their distances do not fit 32 bits",
         "train again: codebooks and latents have drifted apart",
     )
 
 
+def _price_coordinates(price: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Coordinates float64[M, K, M] in real latent units, the roots of level l's prices in coordinate l; or [M, K, 0].
+
+    The least price of a level is made 0: roots near 0 are rounded to the finest prices.
+    """
+    levels, entries = shape[:2]
+    if price is None:
+        return np.zeros((levels, entries, 0))
+    if price.shape != (levels, entries) or not (np.isfinite(price).all() and (price >= 0).all()):
+        raise ShapeError(
+            f"prices are {price.dtype}{list(price.shape)}, not finite float32[{levels}, {entries}] from 0 upwards"
+        )
+    extra = price.astype(np.float64) - price.min(axis=1, keepdims=True)
+    coordinates = np.zeros((levels, entries, levels if extra.any() else 0))
+    for level in range(coordinates.shape[2]):
+        coordinates[level, :, level] = np.sqrt(extra[level])
+    return coordinates
+
+
 def _quantize_levels(
-    target: NDArray[np.float64], bits: int, weights: NDArray[np.float64]
-) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Entries and shifts for ``target`` float64[M, K, D] in residual units, weights [M, K]."""
+    target: NDArray[np.float64], bits: int, weights: NDArray[np.float64], price_dims: int
+) -> tuple[NDArray[Any], NDArray[np.int32]] | None:
+    """Entries and shifts for ``target`` float64[M, K, D + price_dims] in residual units, weights [M, K].
+
+    None if a price saturates.
+    """
     top = (1 << (bits - 1)) - 1
     shifts = np.zeros(target.shape[0], np.int32)
     levels = []
     for level, wanted in enumerate(target):
-        choices = range(ENTRY_SHIFT_MAX + 1) if bits == 8 else range(1)
+        dearest = wanted[:, wanted.shape[1] - price_dims :].max(initial=0.0)
+        choices = [e for e in range(ENTRY_SHIFT_MAX + 1 if bits == 8 else 1) if np.rint(dearest / 2.0**e) <= top]
+        if not choices:
+            return None
         candidates = [np.clip(np.rint(wanted / 2.0**e), -top, top) for e in choices]
         pairs = zip(choices, candidates, strict=True)
         squares = [np.square(found * 2.0**e - wanted).mean(axis=1) for e, found in pairs]
         errors = [float((square * weights[level]).mean()) for square in squares]
-        shifts[level] = int(np.argmin(errors))
-        levels.append(candidates[int(shifts[level])])
+        best = int(np.argmin(errors))
+        shifts[level] = choices[best]
+        levels.append(candidates[best])
     return np.stack(levels).astype(np.int8 if bits == 8 else np.int16), shifts

@@ -26,19 +26,26 @@ frames, and noise of any strength anywhere in the range."""
 
 def random_codebook(
     rng: np.random.Generator, encoder: Encoder, M: int = 2, K: int = 16, bits: int = 8,  # noqa: N803
+    priced: bool = False,
 ) -> IntegerCodebook:  # fmt: skip
-    """A codebook of 8- or 16-bit entries with the largest F; its levels are latents of frames, then residuals."""
+    """A codebook of 8- or 16-bit entries with the largest F; its levels are latents of frames, then residuals.
+
+    With prices, an entry costs up to several times the mean distortion of its level.
+    """
     latent = encoder.graph.output_tensor
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
     latents = encode(encoder, normalise(frames, encoder.graph.lsb_bits).y).reshape(-1, latent.channels)
     residual = latents.astype(np.float64) - latent.zero_point
-    levels = []
-    for _ in range(M):
+    levels, prices = [], np.zeros((M, K, M if priced else 0))
+    for level in range(M):
         entries = residual[rng.integers(0, len(residual), K)] + rng.normal(0, 0.5, (K, latent.channels))
         nearest = ((residual[:, None] - entries[None, :]) ** 2).sum(axis=2).argmin(axis=1)
         residual = residual - entries[nearest]
         levels.append(entries)
-    real = np.clip(np.stack(levels), -255, 255)
+        if priced:
+            distortion = float((residual**2).sum(axis=1).mean())
+            prices[level, :, level] = np.sqrt(distortion * rng.choice([0.0, 0.1, 1.0], K) * rng.exponential(1.0, K))
+    real = np.clip(np.concatenate([np.stack(levels), prices], axis=2), -255, 255)
     for frac_bits in range(8, -1, -1):
         entries = np.round(real * 2.0**frac_bits).astype(np.int64)
         shift = np.zeros(M, np.int32)
@@ -46,7 +53,8 @@ def random_codebook(
             peaks = np.abs(entries).max(axis=(1, 2))
             shift = np.array([max(0, int(peak).bit_length() - 7) for peak in peaks], np.int32)
             entries = np.clip(np.round(entries / 2.0 ** shift[:, None, None]), -127, 127).astype(np.int64)
-        if np.abs(entries).max() < 1 << (bits - 1) and search_bounds(entries, shift, frac_bits, latent.zero_point).fits:
+        fits = search_bounds(entries, shift, frac_bits, latent.zero_point, prices.shape[2]).fits
+        if fits and np.abs(entries).max() < 1 << (bits - 1):
             break
     return IntegerCodebook(
         integer=entries.astype(np.int8 if bits == 8 else np.int16),
@@ -54,7 +62,8 @@ def random_codebook(
         residual_frac_bits=frac_bits,
         latent_scale=latent.scale,
         latent_zero_point=latent.zero_point,
-        float=(real * latent.scale).astype(np.float32),
+        float=(real[..., : latent.channels] * latent.scale).astype(np.float32),
+        price_dims=prices.shape[2],
     )
 
 

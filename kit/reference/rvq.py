@@ -40,7 +40,8 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
 def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
     """Indices uint16[rows, M] of latents int8[rows, D]."""
     entries = codebook.shifted()
-    residual = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
+    start = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
+    residual = np.pad(start, ((0, 0), (0, codebook.price_dims)))  # price coordinates start at 0 (section 4.7)
     indices = np.empty((len(latents), codebook.num_levels), np.uint16)
     for level in range(codebook.num_levels):
         table = entries[level].astype(np.float64)

@@ -44,7 +44,9 @@ _AXIS_STEPS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchTables:
-    """Tables of a codebook of M levels with N stored entries each, N = max(K, 4), in rows of S = 8 ceil(D / 8) values.
+    """Tables of a codebook of M levels with N stored entries each, N = max(K, 4), in rows of S values.
+
+    S is the number of an entry's coordinates, D and those of prices, in whole eights.
 
     Attributes:
         rows: int8 or int16 [M, 3 + N, S]: per level the axes p and s_0, s_1, then the entries with rising p . e.
@@ -159,7 +161,7 @@ def _check(tables: SearchTables, codebook: IntegerCodebook) -> None:
     Raises:
         RenderError: it does not hold.
     """
-    entries, dims = codebook.num_entries, codebook.dims
+    _, entries, dims = codebook.integer.shape
     for level, order in enumerate(tables.order.astype(np.int64)):
         axes, rows = tables.rows[level, :AXES].astype(np.int64), tables.rows[level, AXES:].astype(np.int64)
         products = rows @ axes.T

@@ -89,6 +89,7 @@ class CodebookView:
     fields: tuple[tuple[str, str | int], ...]
     bits: int
     entries: int
+    coordinates: str
     stored: int
     stride: int
 
@@ -114,6 +115,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         f"{name}_axis_shift", "what takes places along each axis to residual units, bits", search.axis_shift
     )
     shift = table(f"{name}_shift", "left shift of each level's entries, bits", codebook.entry_shift.astype(np.uint8))
+    prices = f" and {codebook.price_dims} of price" if codebook.price_dims else ""
     return CodebookView(
         tables=(rows, order, keys, sides, base, axis_shift, shift),
         fields=(
@@ -135,6 +137,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         ),
         bits=16 if wide else 8,
         entries=codebook.num_entries,
+        coordinates=f"{codebook.dims} dimensions{prices}",
         stored=stored,
         stride=stride,
     )
@@ -148,7 +151,7 @@ def step_macs_max(encoder: Encoder, codebook: IntegerCodebook) -> int:
     graph = encoder.graph
     columns = [_column_macs(node, graph.tensors[node.input], graph.tensors[node.output]) for node in graph.nodes]
     engine = BATCH_MAX * max(columns) if columns else graph.macs
-    return max(engine, codebook.num_entries * codebook.dims)
+    return max(engine, codebook.num_entries * (codebook.dims + codebook.price_dims))
 
 
 def _column_macs(node: Conv, source: TensorInfo, target: TensorInfo) -> int:

@@ -22,7 +22,7 @@ static uint32_t pool[POOL_BYTES / 4u];
 static size_t used;
 static int complete;
 /* Words on either side of the residual show whether it is overrun. */
-static int16_t guarded[4 + 64 + 4];
+static int16_t guarded[4 + 72 + 4];
 
 /* The next `bytes` of the input; NULL, and the end of the run, when they do not fit or are not there. */
 static const void *next(size_t bytes)

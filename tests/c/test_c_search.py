@@ -63,11 +63,14 @@ def test_random_codebooks(compiler: str, flags: tuple[str, ...], tmp_path: Path)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("shape", [(1, 2, 1), (8, 1024, 64), (2, 1024, 3), (8, 2, 64), (2, 256, 16)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 1), (8, 1024, 64), (2, 1024, 3), (8, 2, 64), (2, 256, 16), (2, 1024, 14)], ids=str
+)
 def test_extreme_shapes(shape: tuple[int, int, int], bits: int, tmp_path: Path) -> None:
     program = build_native("gcc", tmp_path, "narrow" if bits == 8 else "wide")
     rng = np.random.default_rng(seed() + bits)
     run_native(program, tmp_path, [make_case(rng, kind, shape, bits) for kind in KINDS])
+    run_native(program, tmp_path, [make_case(rng, kind, shape, bits, priced=True) for kind in KINDS])
 
 
 @pytest.mark.parametrize("core", CORES)

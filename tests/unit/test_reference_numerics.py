@@ -107,6 +107,29 @@ def test_search() -> None:
     assert f"the largest distance is {max(bounds.distance)}." in text
 
 
+def test_search_with_prices() -> None:
+    integer = np.array([[[3, -8, 1, 0], [5, -13, 0, 0]], [[0, 0, 0, 0], [4, -7, 0, 9]]], np.int8)
+    latent = np.array([[[5, -2]]], np.int8)
+    shift, text = np.array([3, 1], np.int32), " ".join(TEXT.split())
+    codebook = IntegerCodebook(integer, shift, 4, 1.0, 3, integer[..., :2].astype(np.float32), 2)
+    residual = np.array([32, -80, 0, 0])
+    for level, (want, entries) in enumerate(zip([(384, 640), (384, 392)], codebook.shifted(), strict=True)):
+        distances = ((residual - entries) ** 2).sum(axis=1)
+        assert distances.tolist() == list(want)
+        assert f"r_{level} = {tuple(residual.tolist())}" in text
+        assert all(str(tuple(entry.tolist())) in text for entry in integer[level])
+        residual = residual - entries[0]
+    assert all(str(tuple(entry.tolist())) in text for entry in codebook.shifted()[0])
+    indices = search(latent, codebook)
+    assert indices.tolist() == [[[0, 0]]]
+    assert codebook.dequantize(indices).tolist() == [[[1.5, -4.0]]]
+    free = IntegerCodebook(integer[..., :2].copy(), shift, 4, 1.0, 3, codebook.float)
+    assert search(latent, free).tolist() == [[[0, 1]]]
+    bounds = codebook.distance_bound()
+    assert f"are {bounds.residual[0]} and {bounds.residual[1]} for residuals" in text
+    assert f"the largest priced distance is {max(bounds.distance)}." in text
+
+
 def test_packing() -> None:
     indices = np.array([[5, 33], [63, 1]], np.uint16)
     for bits in (16, 24):

@@ -17,6 +17,7 @@ from tests.support import seed
 def plain_search(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int], int, int]:
     """Indices of one position, largest residual and largest distance met on the way."""
     residual = [(q - codebook.latent_zero_point) << codebook.residual_frac_bits for q in latent]
+    residual += [0] * codebook.price_dims
     indices, residual_max, distance_max = [], 0, 0
     for level in range(codebook.num_levels):
         residual_max = max(residual_max, *map(abs, residual))
@@ -32,11 +33,14 @@ def plain_search(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("levels", [1, 3])
-def test_equals_brute_force_within_the_proven_bounds(bits: int, levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("priced", [False, True])
+def test_equals_brute_force_within_the_proven_bounds(
+    bits: int, levels: int, priced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rvq, "BLOCK_ROWS", 7)
     rng = np.random.default_rng(seed())
     encoder = read_tflite(random_encoder_tflite(rng, D=5))
-    codebook = random_codebook(rng, encoder, M=levels, K=16, bits=bits)
+    codebook = random_codebook(rng, encoder, M=levels, K=16, bits=bits, priced=priced)
     latents = rng.integers(-128, 128, (4, 6, 5)).astype(np.int8)
     latents[0, 0], latents[0, 1] = -128, 127
     bounds, got = codebook.distance_bound(), search(latents, codebook)

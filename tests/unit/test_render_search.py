@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kit.errors import RenderError
-from kit.render.search import AXIS_NORM, BLOCK, SearchTables, _check, principal_axes, search_tables
+from kit.render.search import AXES, AXIS_NORM, BLOCK, SearchTables, _check, principal_axes, search_tables
 from tests.search_cases import KINDS, make_case
 from tests.support import seed
 
@@ -24,6 +24,16 @@ def test_tables_describe_the_codebook(shape: tuple[int, int, int], kind: str, bi
     assert tables.order.dtype == (np.uint8 if shape[1] <= 256 else np.uint16)
     assert tables.order.shape == (shape[0], max(shape[1], BLOCK))
     assert int(tables.axis_shift.max()) < 31
+
+
+@pytest.mark.parametrize(("levels", "dims", "stride"), [(2, 14, 16), (1, 15, 16), (2, 16, 24), (8, 64, 72)])
+def test_prices_are_coordinates_of_a_row(levels: int, dims: int, stride: int) -> None:
+    codebook = make_case(np.random.default_rng(seed()), "uniform", (levels, 32, dims), 8, priced=True).codebook
+    rows = search_tables(codebook).rows[:, AXES:]
+    assert rows.shape[2] == stride
+    for level in range(levels):
+        assert rows[level, :, dims + level].any()
+        assert not np.delete(rows[level, :, dims:], level, axis=1).any()
 
 
 def test_axes_are_the_directions_of_most_spread() -> None:
