@@ -270,6 +270,8 @@ class QuantizeConfig(Section):
     """Steps of quantization-aware fine-tuning of encoder, codebooks and decoder; 0: none."""
     codebook_rounds: Annotated[int, Field(ge=0, le=1000)] = 8
     """Rounds of refitting the codebooks to INT8 latents; 0: none."""
+    rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
+    """Price of a bit on the device, where it is not that of training (``train.rate_weight``): trims the payload."""
     refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
 
     @field_validator("input_clip")
@@ -356,6 +358,11 @@ class Config(Section):
     def latent_positions(self) -> int:
         """Latent positions per frame: T / 2^N."""
         return self.signal.frame_samples // self.model.downsampling
+
+    @property
+    def device_rate_weight(self) -> float:
+        """Price of a bit in the device's choice of entries, in mean distortions of the level."""
+        return self.train.rate_weight if self.quantize.rate_weight is None else self.quantize.rate_weight
 
     @property
     def compression_ratio(self) -> float:

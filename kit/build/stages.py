@@ -174,7 +174,7 @@ def stage_list(context: Context) -> list[Stage]:
         head = [
             Stage("dataset", "Recordings", (), ("dataset.json",), ("signal", "data"), make_dataset, _dataset_hash),
             Stage("train", "Training", ("dataset.json",), ("autoencoder.keras", "encoder.keras", "history.csv"),
-                  ("signal", "model", "data", "preprocess", "train", "quantize"), train_float),
+                  ("signal", "model", "data", "preprocess", "train"), train_float, _input_clip),
             Stage("quantize", "INT8 encoder and integer codebook",
                   ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz", TUNED),
                   (*model, "train", "preprocess", "firmware"), export_int8),
@@ -200,6 +200,10 @@ def stage_list(context: Context) -> list[Stage]:
               evaluate_and_report, _reporting_hash),
     ]  # fmt: skip
     return [*head, graph, *([refit] if train else []), *tail]
+
+
+def _input_clip(context: Context) -> str:
+    return str(context.config.quantize.input_clip)
 
 
 def _zoo_hash(context: Context) -> str:

@@ -190,6 +190,12 @@ class IntegerCodebook:
         """D, without price coordinates."""
         return int(self.integer.shape[2]) - self.price_dims
 
+    def price(self) -> NDArray[np.float32]:
+        """What the search adds to the squared distance of an entry, float32[M, K] in squared real latent units."""
+        step = self.latent_scale * 2.0**-self.residual_frac_bits
+        roots = self.shifted()[:, :, self.dims :] * step
+        return np.asarray(np.square(roots).sum(axis=2), np.float32)
+
     @property
     def index_bits(self) -> int:
         """B = log2 K."""

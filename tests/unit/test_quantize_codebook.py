@@ -141,6 +141,7 @@ def test_prices_are_squares_of_coordinates_and_never_saturate(bits: int) -> None
         half = 0.5 * step * (1 << made.entry_shift[level])
         assert np.abs(made.shifted()[level, :, 4 + level] * step - roots[level]).max() <= half * 1.001
     assert made.distance_bound().fits
+    assert np.abs(np.sqrt(made.price()) - roots).max() <= 0.5 * step * (1 << int(made.entry_shift.max())) * 1.001
 
 
 def test_prices_without_differences_change_nothing(tmp_path: Path) -> None:
