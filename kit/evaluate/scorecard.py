@@ -40,7 +40,7 @@ DEFINITIONS = {
     "beat interval": f"absolute difference of intervals whose two beats both signals have, within "
     f"{1000 * rhythm.MATCH_S:g} ms",
     "coherence": "magnitude-squared, mean over 0.5 to 8 Hz (PPG) or 0.5 to 40 Hz (ECG), segments of a frame's length",
-    "interval": f"{bootstrap.LEVEL:g} % bootstrap over subjects (percentiles), {bootstrap.RESAMPLES} resamples, one seed",
+    "interval": f"{bootstrap.LEVEL:g} % bootstrap over subjects, {bootstrap.RESAMPLES} resamples, fixed seed",
     "payload": "bytes of a frame's indices (of its coded coefficients for baselines), mean over frames",
     "wire": "bytes of a frame with everything sent: side information, header, CRC and framing; baselines are put into "
     "the same packets",

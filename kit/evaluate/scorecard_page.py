@@ -15,7 +15,8 @@ Values = Mapping[str, Any]
 
 TEMPLATE = "scorecard.html.j2"
 RATE_WIDTH, RATE_HEIGHT = 540.0, 380.0
-LADDER_WIDTH = 260.0
+ERROR_ROOM = 0.2
+"""Distance of the error's zero below the signal, as a share of the signal's height."""
 
 
 def render_page(document: Values) -> str:
@@ -66,8 +67,8 @@ def _dataset_view(one: Values, name: str) -> dict[str, Any]:
                 "wire_ratio": one["raw_bytes"] / found["wire_bytes"],
                 "beside_dct": found["prd"] / dct["prd"] if found["prd"] and dct["prd"] else None,
                 "rows": [
-                    {"title": run["name"], "own": True, "figures": found},
-                    *({"title": b["title"], "own": False, "figures": b["figures"][name]} for b in run["matched"]),
+                    {"title": run["name"], "short": run["name"], "own": True, "figures": found},
+                    *({**b, "own": False, "figures": b["figures"][name]} for b in run["matched"]),
                 ],
                 "examples": [_example_view(one, example) for example in found["examples"]],
                 "tertiles": _tertile_rows(run, name),
@@ -104,10 +105,11 @@ def _subject_rows(run: Values, name: str) -> list[dict[str, Any]]:
 
 
 def _example_view(one: Values, example: Values) -> dict[str, Any]:
-    series = [
-        ("original", "original", example["original"]),
-        ("decoded", "reconstruction", example["decoded"]),
-    ]
+    original, decoded = example["original"], example["decoded"]
+    low, high = min([*original, *decoded]), max([*original, *decoded])
+    # Below the signal, at the same scale.
+    errors = [low - ERROR_ROOM * (high - low) + after - before for before, after in zip(original, decoded, strict=True)]
+    series = [("original", "original", original), ("decoded", "reconstruction", decoded), ("error", "error", errors)]
     return {
         "rank": example["rank"],
         "prd": example["prd"],

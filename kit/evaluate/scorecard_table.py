@@ -11,6 +11,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+VERDICT_STYLE = {"passed": "green", "within chance": "yellow", "failed": "red"}
 
 WIDE = 110
 """Columns from which the terminal table shows every figure."""
@@ -66,13 +69,15 @@ def print_scorecard(document: Values, console: Console) -> None:
 
 
 def _plain(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
+    return table
 
 
 def _table(one: Values, dataset: str, wide: bool) -> Table:
     table = _plain(heading(one, dataset))
     table.add_column("codec", no_wrap=True)
-    columns = ["payload\nB", "wire\nB", "PRD\n%", "95 %\ninterval", "median\n%", "p90\n%"]
+    columns = ["pay-\nload B", "wire\nB", "PRD\n%", "95 %\ninterval", "median\n%", "p90\n%"]
     columns += ["mean\n%", "PRDN\n%", "SNR\ndB", "cosine", "coher-\nence"] if wide else []
     for column in [*columns, "HR\nbpm", "IBI\nms"]:
         table.add_column(column, justify="right", no_wrap=True)
@@ -129,7 +134,7 @@ def _print_probes(run: Values, console: Console) -> None:
     for column in ("probe", "windows", "outcome", "verdict"):
         table.add_column(column, justify="right" if column == "windows" else "left")
     for probe in run["probes"]:
-        verdict = "[green]passed[/green]" if probe["passed"] else "[red]failed[/red]"
+        verdict = Text(probe["verdict"], VERDICT_STYLE[probe["verdict"]])
         table.add_row(probe["name"], number(probe["windows"]), probe_text(probe), verdict)
     console.print(table)
 

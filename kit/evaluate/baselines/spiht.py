@@ -186,7 +186,7 @@ def encode(tree: Tree, coefficients: Sequence[int], limit: int = BITS_MAX) -> li
 
 def decode(tree: Tree, bits: Sequence[int]) -> NDArray[np.float64]:
     """Coefficients float64[T] of a stream, whole or cut; the middle of what its interval leaves open."""
-    return decode_prefixes(tree, bits, [len(bits)])[0]
+    return np.asarray(decode_prefixes(tree, bits, [len(bits)])[0], np.float64)
 
 
 def decode_prefixes(tree: Tree, bits: Sequence[int], ends: Sequence[int]) -> NDArray[np.float64]:
