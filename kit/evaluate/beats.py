@@ -7,6 +7,7 @@ parabola.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,12 @@ def _sleepecg() -> Any:
     return sleepecg
 
 
+@lru_cache(maxsize=8)
+def _sections(kind: str, rate_hz: float) -> Any:
+    low, high = BAND_HZ[kind]
+    return signal.butter(2, (low, min(high, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
+
+
 def upright(samples: Signal, kind: str) -> float:
     """1 or -1: the sign that makes a pulse's fast edge rise (sensors differ). ECG detectors need none."""
     if kind == "ecg":
@@ -67,9 +74,7 @@ def detect_beats(samples: Signal, rate_hz: float, kind: str, sign: float = 1.0) 
     """
     if len(samples) < 3 * rate_hz or float(np.ptp(samples)) == 0.0:
         return np.empty(0)
-    low, high = BAND_HZ[kind]
-    sections = signal.butter(2, (low, min(high, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
-    band = signal.sosfiltfilt(sections, sign * samples)
+    band = signal.sosfiltfilt(_sections(kind, rate_hz), sign * samples)
     if kind == "ecg":
         found = np.asarray(_sleepecg().detect_heartbeats(samples, rate_hz), np.int64)
         return _timed(np.abs(band), found, rate_hz)
@@ -92,7 +97,7 @@ def _timed(curve: Signal, found: NDArray[np.int64], rate_hz: float) -> Signal:
         if 0 < top < len(curve) - 1:
             left, middle, right = curve[top - 1 : top + 2]
             bend = left - 2 * middle + right
-            offset = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+            offset = max(-0.5, min(0.5, float(0.5 * (left - right) / bend))) if bend < 0 else 0.0
         times.append((top + offset) / rate_hz)
     return np.unique(np.array(times, np.float64))
 

@@ -18,7 +18,7 @@ from kit.config import Config
 from kit.evaluate.beats import detect_beats, is_regular
 from kit.evaluate.rhythm import WINDOW_S
 
-WINDOWS = 1000
+WINDOWS = 500
 """Windows of each kind of noise."""
 SEED = 20261123
 Z = 1.96

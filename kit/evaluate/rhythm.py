@@ -138,7 +138,9 @@ class Rhythm:
         return found
 
     def _coherence(self, original: Signal, decoded: Signal) -> float:
-        hertz, values = signal.coherence(original, decoded, self._rate, nperseg=self._samples)
+        # A reconstruction without any power at a frequency has no coherence there: 0 / 0, counted as 0.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            hertz, values = signal.coherence(original, decoded, self._rate, nperseg=self._samples)
         low, high = COHERENCE_HZ[self._kind]
         inside = values[(hertz >= low) & (hertz <= min(high, self._rate / 2))]
         return float(np.nan_to_num(inside).mean())

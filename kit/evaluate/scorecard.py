@@ -207,7 +207,8 @@ def _payloads(runs: list[dict[str, Any]], dataset: str) -> list[float]:
 def _rates(
     rates: BaselineRates, baseline: type[Baseline], dataset: str, runs: list[dict[str, Any]], raw_bytes: float
 ) -> list[Rate]:
-    return rates.rates(baseline, dataset, _payloads(runs, dataset), curve_bytes(raw_bytes))
+    kept = _payloads(runs, dataset)
+    return rates.rates(baseline, dataset, kept, [payload for payload in curve_bytes(raw_bytes) if payload not in kept])
 
 
 def _matched(

@@ -144,7 +144,8 @@ def _rate_chart(one: Values, name: str) -> Chart:
     chart.x_ticks = [(x_axis.at(v), f"{v:g}") for v in _byte_ticks(x_axis)]
     chart.y_ticks = y_axis.ticks()
     titles = {b["name"]: b["title"] for b in one["runs"][0]["matched"]}
-    for key, points in curves.items():
+    for key in titles:  # the order of the baselines, however the document's keys are sorted
+        points = curves[key]
         kept = [p for p in points if _plots(p["prd"])]
         dots = tuple(
             (

@@ -37,9 +37,12 @@ def number(value: Any, places: int = 2) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
 
 
-def interval(bounds: Any, places: int = 2) -> str:
-    """``low–high``, or a dash."""
-    return "–" if bounds is None else f"{bounds[0]:.{places}f}–{bounds[1]:.{places}f}"
+def interval(bounds: Any) -> str:
+    """``low–high`` with two decimals, one from ten on, or a dash."""
+    if bounds is None:
+        return "–"
+    places = 2 if bounds[1] < 10 else 1
+    return f"{bounds[0]:.{places}f}–{bounds[1]:.{places}f}"
 
 
 def heading(one: Values, dataset: str) -> str:
@@ -77,7 +80,7 @@ def _plain(title: str) -> Table:
 def _table(one: Values, dataset: str, wide: bool) -> Table:
     table = _plain(heading(one, dataset))
     table.add_column("codec", no_wrap=True)
-    columns = ["pay-\nload B", "wire\nB", "PRD\n%", "95 %\ninterval", "median\n%", "p90\n%"]
+    columns = ["pay-\nload B", "wire\nB", "PRD\n%", "95 %\ninterval", "med.\n%", "p90\n%"]
     columns += ["mean\n%", "PRDN\n%", "SNR\ndB", "cosine", "coher-\nence"] if wide else []
     for column in [*columns, "HR\nbpm", "IBI\nms"]:
         table.add_column(column, justify="right", no_wrap=True)

@@ -25,8 +25,10 @@ CLASSES = 24
 """The smooth table knows the number of binary digits of a value, up to this many, and nothing finer."""
 STEP_MIN, STEP_START, STEP_MAX = 1e-5, 0.1, 64.0
 SEARCH_STRIDE = 1.0
-"""Natural logarithm of the factor by which the search widens from STEP_START."""
+"""Natural logarithm of the factor by which the search widens."""
 RATE_TOLERANCE_BITS = 0.01
+TRAIN_FRAMES = 16384
+"""Most training frames, evenly spaced, that the tables are counted on."""
 
 
 class DctCoder:
@@ -41,14 +43,15 @@ class DctCoder:
 
     def fit(self, train: Frames) -> None:
         """Keep the training frames' coefficients: the tables depend on the step."""
-        self._train = _transform(train)
+        at = np.linspace(0, len(train) - 1, min(len(train), TRAIN_FRAMES)).round().astype(np.int64)
+        self._train = _transform(train[at])
 
     def code(self, y: Frames, payload_bytes: Sequence[float], progress: Progress | None = None) -> list[Coded]:
         """The step is searched so that the mean payload of ``y`` is the wanted one."""
         coefficients = _transform(y)
-        coded = []
+        coded, step = [], STEP_START
         for done, wanted in enumerate(payload_bytes, start=1):
-            step = self._step(coefficients, 8.0 * wanted)
+            step = self._step(coefficients, 8.0 * wanted, step)
             values = np.rint(coefficients / step)
             decoded = np.asarray(idct(values * step, axis=1, norm="ortho"), np.float32)
             coded.append(Coded(self.bits(coefficients, step), decoded, f"step {step:.4g}"))
@@ -56,12 +59,14 @@ class DctCoder:
                 progress(done * len(y) // len(payload_bytes), len(y))
         return coded
 
-    def _step(self, coefficients: NDArray[np.float64], bits: float) -> float:
+    def _step(self, coefficients: NDArray[np.float64], bits: float, start: float) -> float:
+        """The step whose mean code length is ``bits``, searched from ``start``."""
+
         def surplus(log_step: float) -> float:
             found = float(self.bits(coefficients, math.exp(log_step)).mean()) - bits
             return 0.0 if abs(found) < RATE_TOLERANCE_BITS else found
 
-        low = high = math.log(STEP_START)
+        low = high = math.log(start)
         while surplus(low) < 0 and low > math.log(STEP_MIN):
             low -= SEARCH_STRIDE
         while surplus(high) > 0 and high < math.log(STEP_MAX):
@@ -77,11 +82,11 @@ class DctCoder:
         training = np.rint(self._train / step).astype(np.int64)
         total = np.zeros(len(values))
         for column in range(values.shape[1]):
-            total += _cost(values[:, column], training[:, column])
+            total += value_bits(values[:, column], training[:, column])
         return total
 
 
-def _cost(values: NDArray[np.int64], training: NDArray[np.int64]) -> NDArray[np.float64]:
+def value_bits(values: NDArray[np.int64], training: NDArray[np.int64]) -> NDArray[np.float64]:
     """Bits of each value by the counts of ``training``, smoothed towards a table of magnitude classes."""
     low, high = int(training.min()), int(training.max())
     counts = np.bincount(training - low, minlength=high - low + 1)
