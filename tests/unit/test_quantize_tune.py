@@ -159,7 +159,8 @@ def test_priced_codebooks_take_fewer_bits_and_their_prices_settle() -> None:
     floats = [found.astype(np.float64) for found in (plain, priced)]
     prices = settled_prices(floats[1], train, 0.1)
     assert prices is not None and prices.shape == (2, 32) and (prices.min(axis=1) == 0.0).all()
-    bits = [mean_bits(level_search(floats[0], validation), 32), mean_bits(level_search(floats[1], validation, prices), 32)]
+    found = (level_search(floats[0], validation), level_search(floats[1], validation, prices))
+    bits = [mean_bits(chosen, 32) for chosen in found]
     assert bits[1] < bits[0] - 0.3
     assert np.allclose(prices, settled_prices(floats[1], train, 0.1, prices), rtol=0.3, atol=0.02 * prices.max())
     assert settled_prices(floats[0], train, 0.0) is None
