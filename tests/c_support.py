@@ -28,7 +28,7 @@ AOT = ROOT / "firmware" / "engines" / "aot"
 PORTS = ROOT / "firmware" / "ports"
 C_TESTS = ROOT / "tests" / "c"
 CODEC_SOURCES = tuple(
-    [RUNTIME / f"kit_{name}.c" for name in ("codec", "normalise", "rvq", "pack")] + sorted(AOT.glob("*.c"))
+    [RUNTIME / f"kit_{name}.c" for name in ("codec", "coding", "normalise", "rvq", "pack")] + sorted(AOT.glob("*.c"))
 )
 REPLAY = ROOT / "firmware" / "sources" / "replay"
 APP_SOURCES = (

@@ -58,7 +58,7 @@ static void narrow(kit_coder_t *coder, uint32_t begin, uint32_t size)
 
 static unsigned code_at(const uint8_t *codes, unsigned at)
 {
-    return (codes[at / 2u] >> (4u * (at & 1u))) & 15u;
+    return ((unsigned)codes[at / 2u] >> (4u * (at & 1u))) & 15u;
 }
 
 /* Code the `number`-th of the weights that stand from `first` on. */
@@ -79,8 +79,8 @@ static unsigned place_of(const kit_coding_level_t *level, unsigned index)
     if (level->slot == NULL) {
         return index;
     }
-    const unsigned high = level->slot_high != NULL ? (level->slot_high[index / 4u] >> (2u * (index & 3u))) & 3u : 0;
-    return level->slot[index] | high << 8;
+    const unsigned high = level->slot_high != NULL ? level->slot_high[index / 4u] : 0u;
+    return level->slot[index] | ((high >> (2u * (index & 3u))) & 3u) << 8;
 }
 
 /* Group of a place: the last that begins at or before it. */

@@ -6,6 +6,11 @@
 
 #include "kit_common.h"
 
+/* 1 where any model of the firmware range-codes its indices; from kit_config.h. Without, codecs are smaller. */
+#if !defined(KIT_RANGE_CODING)
+#define KIT_RANGE_CODING 0
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -16,7 +16,7 @@ def print_ratios(config: Config, console: Console) -> None:
     layout = PacketLayout.from_config(config)
     raw = layout.raw_bits / 8
     console.print(
-        f"{config.name}: frames of {config.signal.frame_samples} samples "
+        f"{config.name}: {'with indices of fixed width, ' if layout.variable else ''}frames of {config.signal.frame_samples} samples "
         f"({config.signal.frame_seconds:g} s at {config.signal.sample_rate_hz} Hz), {raw:g} bytes raw; "
         f"compression {config.compression_ratio:.2f}x (indices, {layout.index_bytes} bytes), "
         f"{layout.wire_ratio:.2f}x on the wire ({layout.wire_bytes_per_frame:.4g} bytes with side information, header, "

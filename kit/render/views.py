@@ -41,6 +41,9 @@ class ModelView:
     side_information: int
     mean_bytes: int
     packet_bytes: int
+    index_bytes: int
+    length_bytes: int
+    row_bytes: int
     frames_per_packet: int
     build_hash_bytes: tuple[str, ...]
 
@@ -74,6 +77,9 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         side_information=int(config.packet.side_information),
         mean_bytes=layout.mean_bytes,
         packet_bytes=layout.frame_bytes,
+        index_bytes=layout.index_bytes,
+        length_bytes=layout.length_bytes,
+        row_bytes=layout.row_bytes,
         frames_per_packet=layout.frames_per_packet,
         build_hash_bytes=tuple(f"0x{byte:02x}" for byte in bytes.fromhex(build_hash)),
     )

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.config import Config
 from kit.errors import ArtifactError
 from kit.files import read_npz, write_npz
 
+CODING_FILE = "coding.npz"
+"""Name of the artifact."""
 TOTAL_BITS = 14
 TOTAL = 1 << TOTAL_BITS
 """Frequencies of a row sum to at most this."""
@@ -259,6 +262,19 @@ class CodingModel:
             parts = {name: arrays[f"level{number}_{name}"] for name, _, _ in _ARRAYS}
             levels.append(LevelModel(**parts, far=int(sizes[0]), shift=int(sizes[1])))
         return cls(int(arrays["index_bits"]), tuple(levels))
+
+
+def load_coding(config: Config, folder: Path) -> CodingModel | None:
+    """The coding model of a build in ``folder``; None where the configuration asks for indices of fixed width.
+
+    Raises:
+        ArtifactError: missing, damaged, or of another geometry.
+    """
+    if config.packet.coding == "fixed":
+        return None
+    model = CodingModel.load(folder / CODING_FILE)
+    model.expect(num_levels=config.model.num_levels, index_bits=config.model.index_bits)
+    return model
 
 
 assert {each[0] for each in _ARRAYS} <= {field.name for field in fields(LevelModel)}
