@@ -69,8 +69,8 @@ def likely_indices(rng: np.random.Generator, model: CodingModel, frames: int, po
     return mixed.astype(np.uint16)
 
 
-def write_header(model: CodingModel, folder: Path) -> None:
-    """``coding.h`` of a model under the prefix ``ppg``, and the kit_config.h that it needs."""
+def header_text(model: CodingModel) -> str:
+    """``coding.h`` of a model under the prefix ``ppg``."""
 
     @dataclasses.dataclass
     class Names:
@@ -78,6 +78,10 @@ def write_header(model: CodingModel, folder: Path) -> None:
         upper: str = "PPG"
 
     origin = Origin("0", "0" * 16, "0", "0", SCHEMA, RUNTIME_ABI)
-    text = render_template("coding.h.j2", origin, {"model": Names(), "coding": coding_view(model, "ppg")})
-    (folder / "coding.h").write_text(text)
+    return render_template("coding.h.j2", origin, {"model": Names(), "coding": coding_view(model, "ppg")})
+
+
+def write_header(model: CodingModel, folder: Path) -> None:
+    """``coding.h``, and the kit_config.h that it needs."""
+    (folder / "coding.h").write_text(header_text(model))
     (folder / "kit_config.h").write_text("#define KIT_SAMPLE_BITS 16\n#define KIT_RANGE_CODING 1\n")
