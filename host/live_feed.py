@@ -86,7 +86,7 @@ class LiveFeed:
             )
         if state.bundle is None and state.header.layout.variable:
             raise KitError(
-                "range-coded packets cannot be shown without the coding model of the device's build, which is not known",
+                "range-coded packets cannot be shown without the coding model of their build, which is not known here",
                 "give --run or --server of that build",
             )
         for output in self._outputs:

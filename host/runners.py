@@ -129,7 +129,9 @@ class _PythonRunner:
     def __init__(self, name: str, firmware: Firmware, encode: EncodeFunction | None) -> None:
         self._name = name
         self._firmware = firmware
-        self._path = DevicePath(firmware.encoder, firmware.codebook, firmware.config, encode=encode, coding=firmware.coding)
+        self._path = DevicePath(
+            firmware.encoder, firmware.codebook, firmware.config, encode=encode, coding=firmware.coding
+        )
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -
     rows = rng.integers(0, 16, (near * far + 1, groups)).astype(np.uint8)
     if rng.random() < 0.3:
         rows[:] = rng.choice([0, 15], rows.shape)  # as uneven as weights can be
-    parts = [members[begin:end] for begin, end in zip(first[:-1], first[1:], strict=True)]
+    parts = [members[begin:end] for begin, end in itertools.pairwise(first)]
     count = -(-entries >> shift)
     return LevelModel(
         slot=rng.permutation(entries).astype(np.uint16),

@@ -259,7 +259,8 @@ def check_inputs(context: Context) -> None:
         find_root(context.config, context.data_root).require(context.config.name)
     if not context.train:
         entry = entry_for(context.config)
-        if _is_range_coded(context) and not entry.has_coding and context.data_root is None and needs_root(context.config):
+        without_data = context.data_root is None and needs_root(context.config)
+        if _is_range_coded(context) and not entry.has_coding and without_data:
             raise ConfigError(
                 f"packet.coding is range, and the trained weights of {entry.name} come without a coding model",
                 "add --data DIR with the recordings to fit one to, or set packet.coding: fixed",

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kit.build.manifest import Manifest
 from kit.build.zoo import WEIGHTS, Entry
-from kit.wire.coding import CODING_FILE
 from kit.config import dump_config, load_config
 from kit.errors import ArtifactError
 from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha256_file, write_json
+from kit.wire.coding import CODING_FILE
 
 _FILES = (*WEIGHTS, CODING_FILE)
 

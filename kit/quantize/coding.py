@@ -1,12 +1,13 @@
 """Fits the coding model (firmware/NUMERICS.md section 7) to the indices that the device emits.
 
 For each level, indices are sorted into groups, and the indices they depend on into classes, so that the groups' counts
-by class keep as much as possible of what the counts by index tell (co-clustering by Kullback-Leibler divergence). Of the
-shapes that fit into the flash, the one that codes the validation frames shortest is kept.
+by class keep as much as possible of what the counts by index tell (co-clustering by Kullback-Leibler divergence). Of
+the shapes that fit into the flash, the one that codes the validation frames shortest is kept.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,7 @@ class Shape:
 
 
 def candidate_shapes(entries: int, first_level: bool, budget_bytes: int) -> list[Shape]:
-    """Shapes worth trying within ``budget_bytes``, order-0 first: per (groups, far, shift) the most near classes that fit."""
+    """Shapes worth trying within ``budget_bytes``: order 0, then per groups, far and shift the most near classes."""
     shapes = [Shape(groups, 1) for groups in (16, 8) if groups <= entries]
     for groups in (8, 16, 32):
         for far in (1, 3, FAR_MAX) if first_level else (1,):
@@ -125,7 +126,7 @@ def mean_bits(indices: NDArray[np.uint16], number: int, levels: list[LevelModel]
     table, members = level.row_cumulative, level.member_cumulative
     rank = slot - level.first[group]
     parts = np.log2(table[row, group + 1] - table[row, group]) - TOTAL_BITS
-    alone = np.diff(level.first.astype(np.int64))[group] == 1
+    alone = level.sizes[group] == 1
     inner = np.log2(members[group, rank + 1] - members[group, rank]) - TOTAL_BITS
     return float(-(parts + np.where(alone, 0.0, inner)).mean())
 
@@ -283,7 +284,7 @@ def _shared(labels: Labels, order: NDArray[np.integer], shift: int) -> Labels:
 
 def _quantized_members(weights: Counts, first: Labels) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     codes, scales = np.zeros(len(weights), np.uint8), []
-    for begin, end in zip(first[:-1], first[1:], strict=True):
+    for begin, end in itertools.pairwise(first):
         share = weights[begin:end] / weights[begin:end].sum()
         row, scale = _quantized_rows(share[None])
         codes[begin:end] = row[0]

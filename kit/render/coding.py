@@ -18,7 +18,7 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class CodingView:
-    """Tables of every level, kit_coding_level_t's fields in order (what each is called, and its value), and their size."""
+    """Tables of every level and their size; the fields of kit_coding_level_t in order, by name and value."""
 
     name: str
     tables: tuple[Table, ...]
@@ -52,10 +52,9 @@ def _tables(level: LevelModel, name: str) -> dict[str, Table]:
     found["first"] = table(f"{name}_first", f"first place of each group, and the end, [{groups + 1}]", level.first)
     members = _packed(level.members, 4)
     found["members"] = table(f"{name}_members", f"weights within groups, two a byte, [{len(members)}]", members)
-    found["member_scale"] = table(f"{name}_member_scale", f"scale of each group's weights, [{groups}]", level.member_scale)
-    found["context"] = table(
-        f"{name}_context", f"context classes by place of the index conditioned on, [{len(level.context)}]", level.context
-    )
+    found["member_scale"] = table(f"{name}_member_scale", f"scales of their weights, [{groups}]", level.member_scale)
+    about = f"context classes by place of the index conditioned on, [{len(level.context)}]"
+    found["context"] = table(f"{name}_context", about, level.context)
     codes = np.stack([_packed(row, 4) for row in level.rows])
     found["rows"] = table(f"{name}_rows", f"weights of groups, two a byte, [{rows}][{codes.shape[1]}]", codes)
     found["row_scale"] = table(f"{name}_row_scale", f"scale of each row, [{rows}]", level.row_scale)

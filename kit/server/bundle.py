@@ -89,7 +89,7 @@ def _check_parts(
 ) -> None:
     model = config.model
     if (coding is not None) != (config.packet.coding == "range"):
-        raise ArtifactError(f"packet.coding is {config.packet.coding}, and the coding model does not fit that", _REBUILD)
+        raise ArtifactError(f"the coding model does not fit packet.coding, which is {config.packet.coding}", _REBUILD)
     if coding is not None:
         coding.expect(num_levels=model.num_levels, index_bits=model.index_bits)
     codebook.expect(num_levels=model.num_levels, num_entries=model.latent_width, dims=model.embedding_dim)
@@ -160,7 +160,7 @@ class Bundle:
                 raise ArtifactError(f"{folder / name} changed since the bundle was written", _REBUILD)
         config = load_config(folder / _CONFIG)
         codebook, decoder = IntegerCodebook.load(folder / _CODEBOOK), load_decoder(folder)
-        if any(name not in files for name in _files(config)):
+        if not isinstance(files, dict) or any(name not in files for name in _files(config)):
             raise ArtifactError(f"{folder / _BUNDLE} does not list {CODING_FILE}", _REBUILD)
         coding = load_coding(config, folder)
         _check_parts(config, codebook, decoder, coding)

@@ -41,14 +41,16 @@ def cumulative(codes: NDArray[Any], scale: NDArray[Any]) -> NDArray[np.int64]:
     """Cumulative frequencies of rows: codes [rows, n] of 0..15, scale [rows] -> int64[rows, n + 1]."""
     sums = np.zeros((codes.shape[0], codes.shape[1] + 1), np.int64)
     np.cumsum(WEIGHTS[codes], axis=1, out=sums[:, 1:])
-    return np.arange(codes.shape[1] + 1) + ((sums * scale.astype(np.int64)[:, None]) >> SCALE_BITS)
+    scaled: NDArray[np.int64] = (sums * scale.astype(np.int64)[:, None]) >> SCALE_BITS
+    return np.arange(codes.shape[1] + 1, dtype=np.int64) + scaled
 
 
 def best_scale(codes: NDArray[Any]) -> NDArray[np.uint16]:
     """Largest scale of each row, codes [rows, n], for which its frequencies sum to at most :data:`TOTAL`."""
     sums = np.maximum(WEIGHTS[codes].sum(axis=1), 1)
     room = TOTAL - codes.shape[1]
-    return np.minimum((((room + 1) << SCALE_BITS) - 1) // sums, 0xFFFF).astype(np.uint16)
+    scale: NDArray[np.uint16] = np.minimum((((room + 1) << SCALE_BITS) - 1) // sums, 0xFFFF).astype(np.uint16)
+    return scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +62,8 @@ class LevelModel:
         first: uint16[G + 1], first slot of each group; every group has a member, the last entry is K.
         members: uint8[K], code 0..15 of each slot's weight within its group.
         member_scale: uint16[G].
-        context: uint8[ceil(K / 2^shift)], of the conditioning slot without its ``shift`` lowest bits: near class in bits
-            0..5, far class in bits 6 and 7.
+        context: uint8[ceil(K / 2^shift)], by the conditioning slot without its ``shift`` lowest bits: near class in
+            bits 0..5, far class in bits 6 and 7.
         rows: uint8[A * S + 1, G], codes of the groups' weights by context, near * S + far; the last without context.
         row_scale: uint16[A * S + 1].
         far: S, far classes, 1..4; 1 but for the first level.
@@ -94,7 +96,7 @@ class LevelModel:
     @classmethod
     def without_model(cls) -> LevelModel:
         """A level whose indices are all as likely."""
-        arrays = {name: np.zeros((0,) * axes, dtype) for name, dtype, axes in _ARRAYS}
+        arrays: dict[str, Any] = {name: np.zeros((0,) * axes, dtype) for name, dtype, axes in _ARRAYS}
         return cls(**arrays)
 
     @property
@@ -106,6 +108,12 @@ class LevelModel:
     def groups(self) -> int:
         """G."""
         return len(self.first) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """int64[G]: places of each group."""
+        starts = self.first.astype(np.int64)
+        return starts[1:] - starts[:-1]
 
     def _problem(self) -> str:
         """What contradicts the description of the attributes; empty where nothing does."""
@@ -155,7 +163,7 @@ class LevelModel:
     @cached_property
     def group_of_slot(self) -> NDArray[np.int64]:
         """int64[K]."""
-        return np.repeat(np.arange(self.groups), np.diff(self.first.astype(np.int64)))
+        return np.repeat(np.arange(self.groups), self.sizes)
 
     @cached_property
     def index_of_slot(self) -> NDArray[np.uint16]:
@@ -206,7 +214,7 @@ class CodingModel:
             if number > 0 and level.far != 1:
                 raise ArtifactError(f"coding model: level {number} has {level.far} far classes, not 1", _REBUILD)
         if self.table_bytes > TABLE_BYTES_MAX:
-            raise ArtifactError(f"coding model: {self.table_bytes} bytes of tables, at most {TABLE_BYTES_MAX}", _REBUILD)
+            raise ArtifactError(f"coding model: {self.table_bytes} bytes, at most {TABLE_BYTES_MAX}", _REBUILD)
 
     @property
     def table_bytes(self) -> int:
@@ -229,7 +237,7 @@ class CodingModel:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything by name, in a fixed order: what the file holds and what the build hash covers."""
-        found: dict[str, NDArray[Any]] = {"index_bits": np.int32(self.index_bits)[()] * np.ones((), np.int32)}
+        found: dict[str, NDArray[Any]] = {"index_bits": np.array(self.index_bits, np.int32)}
         for number, level in enumerate(self.levels):
             for name, dtype, _ in _ARRAYS:
                 found[f"level{number}_{name}"] = np.ascontiguousarray(getattr(level, name), dtype)
@@ -259,7 +267,7 @@ class CodingModel:
             sizes = arrays[f"level{number}_sizes"]
             if sizes.shape != (2,) or sizes.dtype != np.int32:
                 raise ArtifactError(f"{path} is no coding model of this kit", _REBUILD)
-            parts = {name: arrays[f"level{number}_{name}"] for name, _, _ in _ARRAYS}
+            parts: dict[str, Any] = {name: arrays[f"level{number}_{name}"] for name, _, _ in _ARRAYS}
             levels.append(LevelModel(**parts, far=int(sizes[0]), shift=int(sizes[1])))
         return cls(int(arrays["index_bits"]), tuple(levels))
 

@@ -444,7 +444,7 @@ class PacketLayout:
             self.unpack_packet(body)
 
     def unpack_batch(self, rows: NDArray[np.uint8]) -> Packets:
-        """Inverse of :meth:`pack_batch`: uint8[n, row_bytes] -> :class:`Packets`. What is accepted packs to the same rows.
+        """Inverse of :meth:`pack_batch`: uint8[n, row_bytes] -> :class:`Packets`; what is accepted packs to it again.
 
         Raises:
             ShapeError: wrong shape, padding bits that are not 0, no code of any indices or not the one of its indices,

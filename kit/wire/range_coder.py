@@ -87,7 +87,8 @@ class _Decoder:
     def value(self) -> NDArray[np.int64]:
         """Where in 0 .. 2^TOTAL_BITS - 1 the code lies: int64[n]. Damage may lie beyond; it is taken for the last."""
         self._step = self.range >> TOTAL_BITS
-        return np.minimum(self.offset // self._step, (1 << TOTAL_BITS) - 1)
+        found: NDArray[np.int64] = np.minimum(self.offset // self._step, (1 << TOTAL_BITS) - 1)
+        return found
 
     def take(self, begin: NDArray[np.int64], size: NDArray[np.int64]) -> None:
         """The part that :meth:`value` was found in."""
@@ -95,7 +96,8 @@ class _Decoder:
         self.range = self._step * size
         last = self.bytes.shape[1] - 1
         while (small := np.flatnonzero(self.range < _BOTTOM)).size:
-            self.offset[small] = ((self.offset[small] << 8) & _MASK) | self.bytes[small, np.minimum(self.at[small], last)]
+            fresh = self.bytes[small, np.minimum(self.at[small], last)]
+            self.offset[small] = ((self.offset[small] << 8) & _MASK) | fresh
             self.at[small] += 1
             self.range[small] <<= 8
 
@@ -114,11 +116,12 @@ class _Context:
         """Row of level ``number`` at the position at hand: int64[n]."""
         level = self._levels[number]
         if number > 0:
-            return (level.context[self._above >> level.shift] & 63).astype(np.int64)
+            above: NDArray[np.int64] = (level.context[self._above >> level.shift] & 63).astype(np.int64)
+            return above
         if self._near is None:
             return np.full(self._count, len(level.rows) - 1, np.int64)
-        near = level.context[self._near >> level.shift] & 63
-        return near.astype(np.int64) * level.far + self._far
+        near: NDArray[np.int64] = (level.context[self._near >> level.shift] & 63).astype(np.int64)
+        return near * level.far + self._far
 
     def coded(self, number: int, slot: NDArray[np.int64]) -> None:
         """``slot`` was coded at level ``number``."""
@@ -162,7 +165,7 @@ def encode(indices: NDArray[np.uint16], model: CodingModel) -> Codes:
         table, row = level.row_cumulative, context.row(number)
         coder.put(table[row, group], table[row, group + 1] - table[row, group])
         members, rank = level.member_cumulative, slot - level.first[group]
-        alone = np.diff(level.first.astype(np.int64))[group] == 1
+        alone = level.sizes[group] == 1
         begin, end = members[group, rank], members[group, rank + 1]
         _put_some(coder, ~alone, begin, end - begin)
         context.coded(number, slot)
@@ -219,8 +222,7 @@ def _at(table: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.int64
 
 def _member(decoder: _Decoder, level: LevelModel, group: NDArray[np.int64]) -> NDArray[np.int64]:
     """Slot of the next index, whose group is known."""
-    first = level.first.astype(np.int64)
-    sizes = np.diff(first)[group]
+    first, sizes = level.first.astype(np.int64), level.sizes[group]
     slot = first[group]
     chosen = np.flatnonzero(sizes > 1)
     if chosen.size:

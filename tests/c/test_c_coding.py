@@ -22,7 +22,8 @@ SIZES = [(8, 1), (8, 2), (10, 2), (1, 3), (2, 8), (9, 1), (5, 2), (6, 4)]
 def compare(model: CodingModel, indices: NDArray[np.uint16], compiler: str, folder: Path) -> float:
     """Every code of the C coder is that of Python, or given up where Python's is too long; share of those coded."""
     write_header(model, folder)
-    program = compile_c(compiler, [RUNTIME / "kit_coding.c", C_TESTS / "coding_main.c"], (RUNTIME, folder), folder / "c")
+    sources = [RUNTIME / "kit_coding.c", C_TESTS / "coding_main.c"]
+    program = compile_c(compiler, sources, (RUNTIME, folder), folder / "coding")
     _, positions, levels = indices.shape
     capacity = packed_bytes(positions * levels, model.index_bits)
     output = run_c(program, positions, levels, model.index_bits, capacity, stdin=indices.astype("<u2").tobytes())

@@ -131,14 +131,14 @@ def _coding_layouts() -> list[PacketLayout]:
 def fuzz_coding(data: bytes) -> None:
     """Range-coded packets: the first byte chooses a model; what is accepted packs to the same bytes."""
     layout = _coding_layouts()[data[0] % len(_coding_layouts()) if data else 0]
-    for body in (data[1:], data[1 : 1 + layout.body_bytes]):
+    for packet in (data[1:], data[1 : 1 + layout.body_bytes]):
         try:
-            fields = layout.unpack_packet(body)
+            fields = layout.unpack_packet(packet)
         except KitError:
             continue
         assert int(fields.indices.max()) < 1 << layout.index_bits
         rows = layout.pack_batch(fields.indices, fields.mean, fields.scale_code)
-        assert layout.join(layout.bodies(rows)) == body
+        assert layout.join(layout.bodies(rows)) == packet
 
 
 def coding_seeds() -> list[bytes]:
