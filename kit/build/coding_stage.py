@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
-from kit.errors import DataError
 from kit.wire.coding import CODING_FILE, TABLE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -48,14 +47,10 @@ def _indices(path: DevicePath, frames: NDArray[Any], what: str) -> NDArray[np.ui
 
 
 def measure_coding(context: Context) -> None:
-    """Print what range-coded packets come to on validation frames, or training frames where there are none."""
+    """Print what range-coded packets come to on validation frames; where there are none, on training or test frames."""
     dataset, layout = context.reporting, context.device_path().layout
-    split = "val"
-    try:
-        frames = shares(dataset, split, MEASURED_FRAMES)
-    except DataError:
-        split = "train"
-        frames = shares(dataset, split, MEASURED_FRAMES)
+    split = next((name for name in ("val", "train") if len(dataset.frames(name))), "test")
+    frames = shares(dataset, split, MEASURED_FRAMES)
     sizes = layout.mean_sizes(context.device_path().run(frames).packets)
     saved = 100 * (1 - sizes.index_bytes / layout.index_bytes)
     where = f"{dataset.label}, {split}, {len(frames)} frames"
