@@ -76,7 +76,7 @@ class ImageRunner:
             out = folder / "out"
             if not out.is_file():
                 raise RunnerError(f"{self.name}: the runner wrote no output", "rebuild the firmware")
-            return parse_output(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.frame_bytes)
+            return parse_output(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.row_bytes)
 
     def _command(self, image: Path) -> list[str]:
         """Command line; it runs in the folder of its files, because device and QEMU options limit names."""

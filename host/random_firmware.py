@@ -15,12 +15,24 @@ from kit.graph.random_graph import encoder_for
 from kit.graph.reader import read_tflite
 from kit.graph.store import save
 from kit.host.firmware import Firmware
+from kit.quantize.coding import fit_coding
 from kit.reference.device_path import DevicePath
 from kit.reference.random_inputs import random_codebook, random_frames
 from kit.render import Vectors, copy_runtime, render_firmware
+from kit.wire.coding import CODING_FILE, CodingModel
 
 FRAMES = 14
 """Frames of its vectors."""
+
+
+def _fixed(config: Config) -> Config:
+    """The same with indices of fixed width."""
+    return config.model_copy(update={"packet": config.packet.model_copy(update={"coding": "fixed"})})
+
+
+def _coding(config: Config, indices: NDArray[np.uint16]) -> CodingModel | None:
+    """A coding model fitted to the very frames it will code; None where indices have a fixed width."""
+    return None if config.packet.coding == "fixed" else fit_coding(indices, indices, config.model.index_bits)
 
 
 def random_firmware(
@@ -48,17 +60,22 @@ def random_firmware(
     )  # fmt: skip
     if frames is None:
         frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
-    result = DevicePath(encoder, codebook, config).run(frames)
+    coding = _coding(config, DevicePath(encoder, codebook, _fixed(config)).run(frames).indices)
+    result = DevicePath(encoder, codebook, config, coding=coding).run(frames)
     artifacts = folder / "artifacts"
     atomic_write_text(artifacts / "config.yaml", dump_config(config))
     atomic_write_bytes(artifacts / "encoder.tflite", model)
     codebook.save(artifacts / "codebook.npz")
     save(encoder, artifacts)
+    if coding is not None:
+        coding.save(artifacts / CODING_FILE)
     write_npz(
         artifacts / "vectors.npz",
         frames=frames, latents=result.latents, indices=result.indices, packets=result.packets, source=source,
     )  # fmt: skip
     vectors = Vectors(frames, result.packets, source)
-    files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook))
+    arrays = None if coding is None else coding.arrays()
+    named = build_hash(config, encoder, codebook, arrays)
+    files = render_firmware(config, encoder, codebook, vectors, model, named, coding)
     copy_runtime(folder / "firmware", files, {path.name: path for path in sorted(artifacts.iterdir())})
     return Firmware(folder / "firmware")

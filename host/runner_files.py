@@ -2,7 +2,7 @@
 
 IN: "KITV", u32 version, u32 frame_samples, u32 frames, then the samples (int16 or int32, the build's container).
 OUT: "KITR", u32 version, u8 build_hash[8], u32 frames, u32 latent_bytes, u32 packet_bytes, then for each frame int8
-latents [P * D] and the packet.
+latents [P * D] and the packet as a row (:mod:`kit.wire.packet`), whose length is packet_bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parse_output(data: bytes, frames: int, latent_bytes: int, packet_bytes: int)
         data: the file.
         frames: how many it must hold.
         latent_bytes: P * D.
-        packet_bytes: length of a packet body.
+        packet_bytes: length of a packet's row.
 
     Raises:
         RunnerError: truncated, or of other sizes.

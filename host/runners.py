@@ -47,7 +47,7 @@ class RunResult:
         indices: uint16[n, P, M].
         mean: int32[n]; None without side information.
         scale_code: uint8[n]; None without side information.
-        packets: uint8[n, packet_bytes].
+        packets: uint8[n, row_bytes] (:mod:`kit.wire.packet`).
         time_us: float64[n], encoding time the device measured; None where it measures none.
         link: figures of the serial link; None where there was none.
     """
@@ -129,7 +129,9 @@ class _PythonRunner:
     def __init__(self, name: str, firmware: Firmware, encode: EncodeFunction | None) -> None:
         self._name = name
         self._firmware = firmware
-        self._path = DevicePath(firmware.encoder, firmware.codebook, firmware.config, encode=encode)
+        self._path = DevicePath(
+            firmware.encoder, firmware.codebook, firmware.config, encode=encode, coding=firmware.coding
+        )
 
     @property
     def name(self) -> str:

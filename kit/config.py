@@ -287,6 +287,8 @@ class PacketConfig(Section):
     """Send the frame's mean and scale, so that the decoder restores original units."""
     frames_per_packet: Annotated[int, Field(ge=1, le=16)] = 1
     """Frames that share one header and check value: fewer bytes, but the first of them waits for the last."""
+    coding: Literal["fixed", "range"] = "fixed"
+    """Indices in B bits each, or range-coded: fewer bytes, of a number that varies from frame to frame."""
 
 
 class FirmwareConfig(Section):

@@ -14,6 +14,9 @@ from kit.build.zoo import WEIGHTS, Entry
 from kit.config import dump_config, load_config
 from kit.errors import ArtifactError
 from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha256_file, write_json
+from kit.wire.coding import CODING_FILE
+
+_FILES = (*WEIGHTS, CODING_FILE)
 
 
 def add_run(run: Path) -> Entry:
@@ -28,10 +31,10 @@ def add_run(run: Path) -> Entry:
     manifest = Manifest.load(run)
     if manifest.facts.get("weights") != "trained by this run":
         raise ArtifactError(f"{run} was not trained", "build it with --train first")
-    manifest.check((*WEIGHTS, "report.json", "history.csv"), "zoo")
+    manifest.check((*_FILES, "report.json", "history.csv"), "zoo")
     config = load_config(run / "config.yaml")
     folder = root / "zoo" / config.name
-    for name in WEIGHTS:
+    for name in _FILES:
         with atomic_path(folder / name) as temporary:
             shutil.copyfile(run / name, temporary)
     # Where the recordings lay on the machine that trained is nobody's business.
@@ -76,7 +79,7 @@ def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
         "build_hash": manifest.facts["build_hash"],
         "trained_on": dataset["label"],
         "training": manifest.facts["training"],
-        "sha256": {name: sha256_file(run / name) for name in WEIGHTS},
+        "sha256": {name: sha256_file(run / name) for name in _FILES},
         "figures": figures,
         "subjects": per_subject,
         "compression": report["compression"],

@@ -74,7 +74,7 @@ class Candidate:
     @cached_property
     def layout(self) -> PacketLayout:
         """Of its packets."""
-        return PacketLayout.from_config(self.config)
+        return self.bundle.layout
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -94,7 +94,8 @@ class Candidate:
             MismatchError: the folder's parts are of different builds.
         """
         encoder = read_tflite(self.folder / "encoder.tflite", engine=self.config.firmware.engine)
-        found = build_hash(self.config, encoder, self.codebook)
+        coding = self.bundle.coding
+        found = build_hash(self.config, encoder, self.codebook, None if coding is None else coding.arrays())
         if found != self.bundle.build_hash:
             raise MismatchError(
                 f"{self.folder}: encoder and codebook are of build {found}, the decoder of {self.bundle.build_hash}",
@@ -145,10 +146,10 @@ class Candidate:
             side = normalise(frames, lsb_bits(self.config.quantize.input_clip))
             mean, scale = side.mean, side.scale_code
         decoded = self.bundle.decode(fields.indices, mean, scale)
-        return Reconstruction(decoded, packet_sizes(self.layout, packets), latents, fields.indices)
+        return Reconstruction(decoded, packet_sizes(self.layout, self.layout.bodies(packets)), latents, fields.indices)
 
     def _python_path(self) -> DevicePath:
         encode = None
         if self.target == "golden" or self.encoder.graph.opaque:
             encode = partial(golden_latents, (self.folder / "encoder.tflite").read_bytes())
-        return DevicePath(self.encoder, self.codebook, self.config, encode)
+        return DevicePath(self.encoder, self.codebook, self.config, encode, self.bundle.coding)

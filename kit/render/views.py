@@ -42,6 +42,9 @@ class ModelView:
     mean_bytes: int
     input_shaping: str
     packet_bytes: int
+    index_bytes: int
+    length_bytes: int
+    row_bytes: int
     frames_per_packet: int
     build_hash_bytes: tuple[str, ...]
 
@@ -76,6 +79,9 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         mean_bytes=layout.mean_bytes,
         input_shaping="KIT_SHAPING_" + config.quantize.input_shaping.upper(),
         packet_bytes=layout.frame_bytes,
+        index_bytes=layout.index_bytes,
+        length_bytes=layout.length_bytes,
+        row_bytes=layout.row_bytes,
         frames_per_packet=layout.frames_per_packet,
         build_hash_bytes=tuple(f"0x{byte:02x}" for byte in bytes.fromhex(build_hash)),
     )
