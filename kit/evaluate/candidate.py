@@ -129,7 +129,7 @@ class Candidate:
         """
         latents: NDArray[np.int8] | None
         if self.target in PYTHON_TARGETS:
-            result = self._python_path().run(frames, progress)
+            result = self.device_path().run(frames, progress)
             packets, latents = result.packets, result.latents
         else:
             ran = make_runner(self.target, Firmware(self.folder / "firmware")).run(frames, progress)
@@ -148,7 +148,8 @@ class Candidate:
         decoded = self.bundle.decode(fields.indices, mean, scale)
         return Reconstruction(decoded, packet_sizes(self.layout, self.layout.bodies(packets)), latents, fields.indices)
 
-    def _python_path(self) -> DevicePath:
+    def device_path(self) -> DevicePath:
+        """The integer device path; its encoder is the golden where the target or an opaque graph asks for it."""
         encode = None
         if self.target == "golden" or self.encoder.graph.opaque:
             encode = partial(golden_latents, (self.folder / "encoder.tflite").read_bytes())

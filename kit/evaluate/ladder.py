@@ -1,7 +1,8 @@
 """The INT8 ladder: what each step from float to packets costs.
 
-float: the autoencoder as trained. INT8 latents: the device's encoder, everything behind it float. Integer search: the
-device's indices, the float decoder. Packet: packet bytes, and the decoder that was refit on what the device sends.
+float: the autoencoder as trained. INT8 input: the same on what the device's encoder reads. INT8 latents: the
+device's encoder, float search, and from here on the decoder that was refit on what the device sends. Integer search:
+the device's own indices. Packet: packet bytes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from kit.errors import ArtifactError
 from kit.evaluate.evalset import EvaluationSet
 from kit.evaluate.metrics import frame_errors, score
-from kit.graph.codebook import IntegerCodebook
+from kit.reference.device_path import DevicePath
+from kit.server.spec import DecoderSpec
 
-RUNGS = ("float", "INT8 latents", "integer search", "packet")
+RUNGS = ("float", "INT8 input", "INT8 latents", "integer search", "packet")
 BATCH = 256
 
 Progress = Callable[[int, int], None]
@@ -44,9 +46,8 @@ def require_float(folder: Path) -> None:
 def ladder(
     folder: Path,
     frames: EvaluationSet,
-    codebook: IntegerCodebook,
-    latents: NDArray[np.int8],
-    indices: NDArray[np.uint16],
+    path: DevicePath,
+    decoder: DecoderSpec,
     packet: NDArray[np.float32],
     progress: Progress | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -55,24 +56,20 @@ def ladder(
     Args:
         folder: run with ``autoencoder.keras``.
         frames: the set.
-        codebook: the device's.
-        latents: int8[n, P, D] of the device.
-        indices: uint16[n, P, M] of the device.
+        path: the device path that was made of that autoencoder.
+        decoder: the final decoder, of the device's latents.
         packet: float32[n, T], ADC codes, decoded from packet bytes.
         progress: called with (frames done, frames in all).
     """
     from kit.model.autoencoder import load_autoencoder
+    from kit.quantize import ladder as steps
 
     autoencoder = load_autoencoder(folder / "autoencoder.keras")
-    units = [np.empty_like(frames.y) for _ in range(3)]
+    units = [np.empty_like(frames.y) for _ in RUNGS[:-1]]
     for start in range(0, len(frames.y), BATCH):
         part = slice(start, start + BATCH)
-        real = (latents[part].astype(np.float32) - codebook.latent_zero_point) * np.float32(codebook.latent_scale)
-        quantized = autoencoder.rvq(real[:, None], training=False)
-        searched = codebook.dequantize(indices[part])[:, None]
-        units[0][part] = np.asarray(autoencoder(frames.y[part], training=False))
-        units[1][part] = np.asarray(autoencoder.decoder(quantized, training=False))[:, 0, :, 0]
-        units[2][part] = np.asarray(autoencoder.decoder(searched, training=False))[:, 0, :, 0]
+        for unit, rung in zip(units, steps.ladder(autoencoder, path, decoder, frames.frames[part]), strict=True):
+            unit[part] = rung.y
         if progress is not None:
             progress(min(start + BATCH, len(frames.y)), len(frames.y))
     every = np.ones(len(frames.y), np.bool_)

@@ -186,14 +186,11 @@ def _run(candidate: Candidate, judge: Judge, options: Options, progress: Progres
 
 
 def _ladder(candidate: Candidate, judge: Judge, result: Reconstruction, progress: Progress) -> dict[str, Any]:
-    if result.latents is None:
-        raise ConfigError(f"--ladder: target {candidate.target} does not show latents", "use --target reference")
     return ladder(
         candidate.folder,
         judge.set,
-        candidate.codebook,
-        result.latents,
-        result.indices,
+        candidate.device_path(),
+        candidate.bundle.decoder,
         result.decoded,
         lambda done, total: progress(f"{candidate.name}, ladder", done, total),
     )

@@ -222,7 +222,7 @@ def test_scorecard_shows_the_ladder_of_a_trained_run(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     (run,) = read_json(folder / "scorecard.json")["sets"][0]["runs"]
     (rungs,) = run["ladder"].values()
-    assert [rung["rung"] for rung in rungs] == ["float", "INT8 latents", "integer search", "packet"]
+    assert [rung["rung"] for rung in rungs] == ["float", "INT8 input", "INT8 latents", "integer search", "packet"]
     report = read_json(folder / "runs" / "tiny" / "report.json")
     device, floating = (found["overall"]["prd"] for found in report["evaluations"])
     assert rungs[0]["prd"] == pytest.approx(floating, rel=1e-4) and rungs[0]["ratio"] == 1.0
