@@ -36,7 +36,7 @@ def random_codebook(
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
     latents = encode(encoder, normalise(frames, encoder.graph.lsb_bits).y).reshape(-1, latent.channels)
     residual = latents.astype(np.float64) - latent.zero_point
-    levels, prices = [], np.zeros((M, K, M if priced else 0))
+    levels, prices = [], np.zeros((M, K, int(priced)))
     for level in range(M):
         entries = residual[rng.integers(0, len(residual), K)] + rng.normal(0, 0.5, (K, latent.channels))
         nearest = ((residual[:, None] - entries[None, :]) ** 2).sum(axis=2).argmin(axis=1)
@@ -44,7 +44,7 @@ def random_codebook(
         levels.append(entries)
         if priced:
             distortion = float((residual**2).sum(axis=1).mean())
-            prices[level, :, level] = np.sqrt(distortion * rng.choice([0.0, 0.1, 1.0], K) * rng.exponential(1.0, K))
+            prices[level, :, 0] = np.sqrt(distortion * rng.choice([0.0, 0.1, 1.0], K) * rng.exponential(1.0, K))
     real = np.clip(np.concatenate([np.stack(levels), prices], axis=2), -255, 255)
     for frac_bits in range(8, -1, -1):
         entries = np.round(real * 2.0**frac_bits).astype(np.int64)

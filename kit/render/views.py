@@ -121,7 +121,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         f"{name}_axis_shift", "what takes places along each axis to residual units, bits", search.axis_shift
     )
     shift = table(f"{name}_shift", "left shift of each level's entries, bits", codebook.entry_shift.astype(np.uint8))
-    prices = f" and {codebook.price_dims} of price" if codebook.price_dims else ""
+    price = " and a price" if codebook.price_dims else ""
     return CodebookView(
         tables=(rows, order, keys, sides, base, axis_shift, shift),
         fields=(
@@ -136,6 +136,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
             ("entry_shift", shift.name),
             ("stored", stored),
             ("dims", codebook.dims),
+            ("price_dims", codebook.price_dims),
             ("stride", stride),
             ("levels", levels),
             ("residual_frac_bits", codebook.residual_frac_bits),
@@ -143,7 +144,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         ),
         bits=16 if wide else 8,
         entries=codebook.num_entries,
-        coordinates=f"{codebook.dims} dimensions{prices}",
+        coordinates=f"{codebook.dims} dimensions{price}",
         stored=stored,
         stride=stride,
     )

@@ -29,6 +29,7 @@ const kit_model_t tiny_model = {
         tiny_codebook_shift, /* entry_shift */
         16, /* stored */
         4, /* dims */
+        0, /* price_dims */
         8, /* stride */
         2, /* levels */
         6, /* residual_frac_bits */
