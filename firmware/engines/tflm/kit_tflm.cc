@@ -127,7 +127,11 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
 
 const char *kit_engine_name(void)
 {
+#if defined(KIT_TFLM_DOUBLE)
+    return "double"; /* the API double of the tests, which is not TensorFlow Lite Micro */
+#else
     return "tflm";
+#endif
 }
 
 void kit_engine_begin(kit_engine_t *engine)
