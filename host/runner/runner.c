@@ -8,6 +8,7 @@
 #include "kit_probe.h"
 #include "kit_tap.h"
 #include "runner_io.h"
+#include "start_failure.h"
 
 #define VERSION 1u
 #define INPUT_HEADER_BYTES 16u
@@ -208,8 +209,9 @@ static int run_frames(const char *input, const char *output, uint32_t frames)
 
 int kit_runner_run(const char *input, const char *output)
 {
-    if (KIT_INIT(&storage) != KIT_OK) {
-        return fail("codec", "does not start; the rendered tables do not fit the runtime");
+    const kit_status_t started = KIT_INIT(&storage);
+    if (started != KIT_OK) {
+        return fail("codec does not start", kit_start_failure(started, kit_engine_failure(KIT_ENGINE(&storage))));
     }
     if (!kit_io_open_input(input)) {
         return fail(input, "cannot be opened");

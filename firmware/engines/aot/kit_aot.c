@@ -50,6 +50,13 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     return info;
 }
 
+kit_engine_failure_t kit_engine_failure(const kit_engine_t *engine)
+{
+    const kit_engine_failure_t none = {0, 0};
+    (void)engine;
+    return none;
+}
+
 const char *kit_engine_name(void)
 {
     return "aot";
