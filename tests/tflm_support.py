@@ -16,7 +16,7 @@ from tests.support import ROOT, missing, need
 
 DOUBLE, REAL = "tflm-double", "tflm-real"
 DOUBLE_SOURCE = ROOT / "tests" / "tflm_double"
-CXX_FLAGS = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-fno-exceptions", "-fno-rtti")
+CXX_FLAGS = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-fno-exceptions")
 
 
 @cache
@@ -26,8 +26,9 @@ def _compiled_double() -> Path:
     shutil.copytree(DOUBLE_SOURCE, root)
     (root / "lib").mkdir()
     member, library = folder / "double.o", root / "lib" / "libtflm-double.a"
-    command = [need("g++"), *CXX_FLAGS, f"-I{root / 'include'}", "-c", str(root / "src" / "double.cc"), "-o", str(member)]
-    for step in (command, ["ar", "rcs", str(library), str(member)]):
+    source = root / "src" / "double.cc"
+    compiled = [need("g++"), *CXX_FLAGS, f"-I{root / 'include'}", "-c", str(source), "-o", str(member)]
+    for step in (compiled, ["ar", "rcs", str(library), str(member)]):
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     return root

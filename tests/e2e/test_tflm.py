@@ -1,5 +1,7 @@
-"""The TensorFlow Lite Micro harness: right latents, measured arena, and every bad input named. The same tests run on the API
-double and, where TFLM_ROOT names one for this machine, on the real library."""
+"""The TensorFlow Lite Micro harness: right latents, measured arena, and every bad input named.
+
+The same tests run on the API double and, where TFLM_ROOT names one for this machine, on the real library.
+"""
 
 from __future__ import annotations
 
@@ -155,8 +157,12 @@ def replace_in(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+def tables_of(firmware: Firmware) -> Path:
+    return firmware.folder / "generated" / "tiny_tflm.cc"
+
+
 def misaligned(firmware: Firmware) -> None:
-    replace_in(firmware.folder / "generated" / "tiny_tflm.cc", "    tiny_encoder_tflite,", "    tiny_encoder_tflite + 4,")
+    replace_in(tables_of(firmware), "    tiny_encoder_tflite,", "    tiny_encoder_tflite + 4,")
 
 
 def truncated(firmware: Firmware) -> None:
@@ -177,19 +183,19 @@ def unregistered_operator(firmware: Firmware) -> None:
 
 
 def another_type(firmware: Firmware) -> None:
-    replace_in(firmware.folder / "generated" / "tiny_tflm.cc", "        9, /* int8 */", "        1, /* int8 */")
+    replace_in(tables_of(firmware), "        9, /* int8 */", "        1, /* int8 */")
 
 
 def another_shape(firmware: Firmware) -> None:
-    replace_in(firmware.folder / "generated" / "tiny_tflm.cc", "{ 1, 1, 64, 1 }", "{ 1, 1, 65, 1 }")
+    replace_in(tables_of(firmware), "{ 1, 1, 64, 1 }", "{ 1, 1, 65, 1 }")
 
 
 def another_zero_point(firmware: Firmware) -> None:
-    replace_in(firmware.folder / "generated" / "tiny_tflm.cc", "        0, /* zero point */", "        3, /* zero point */")
+    replace_in(tables_of(firmware), "        0, /* zero point */", "        3, /* zero point */")
 
 
 def another_scale(firmware: Firmware) -> None:
-    replace_in(firmware.folder / "generated" / "tiny_tflm.cc", "0x3d000000u", "0x3d000001u")
+    replace_in(tables_of(firmware), "0x3d000000u", "0x3d000001u")
 
 
 BAD_STARTS = {
@@ -282,7 +288,8 @@ def test_without_it_one_line_says_where_to_get_it(rendered: Firmware, tmp_path: 
     assert "set TFLM_LIBRARY to one of: gen/one/lib" in line and "gen/two/lib" in line
     line = one_line(run(["make", "app", "ENGINE=tflm", empty], tflm, TFLM_LIBRARY="gen/three.a"))
     assert "has no gen/three.a, which TFLM_LIBRARY names" in line
-    line = one_line(run(["make", "app", "ENGINE=tflm", empty], tflm, TFLM_LIBRARY="gen/one/lib/libtensorflow-microlite.a"))
+    chosen = "gen/one/lib/libtensorflow-microlite.a"
+    line = one_line(run(["make", "app", "ENGINE=tflm", empty], tflm, TFLM_LIBRARY=chosen))
     assert "micro_interpreter.h is in none of: ." in line
     assert "is neither aot nor tflm" in one_line(run(["make", "app", "ENGINE=tvm"], tflm))
     assert run(["make", "help", "ENGINE=tflm"], tflm).returncode == 0
@@ -345,7 +352,7 @@ def test_a_library_for_another_processor_is_named(rendered: Firmware, tmp_path: 
     root = foreign_root(tmp_path / "root", "arm-none-eabi-gcc")
     firmware = replace(rendered, chosen_engine="tflm", tflm_roots=(("", root),))
     line = one_line(make(firmware, "runner"))
-    assert line.endswith("is for another processor or float ABI than BOARD=native; set TFLM_ROOT to a build for that board")
+    assert "is for another processor or float ABI than BOARD=native; set TFLM_ROOT to a build for that board" in line
     with pytest.raises(ToolchainError, match="is for another processor or float ABI"):
         firmware.build("runner")
 
@@ -400,7 +407,7 @@ def test_arena_by_the_wheel() -> None:
     wheel = WheelArena(head=2000, tail=1500)
     assert arena_of_wheel(model, wheel).bytes == -(-(3500 + kernel_scratch_bytes(model)) // 16) * 16
     assert arena_of_wheel(model, wheel, fixed=2048).bytes == 2048
-    with pytest.raises(ConfigError, match=r"firmware.arena_bytes = 1024: the encoder needs at least 2000 bytes, 976 more"):
+    with pytest.raises(ConfigError, match=r"arena_bytes = 1024: the encoder needs at least 2000 bytes, 976 more"):
         arena_of_wheel(model, wheel, fixed=1024)
 
 
@@ -409,7 +416,7 @@ def test_arena_by_targets_is_the_largest_need() -> None:
     arena = arena_of_targets(found)
     assert (arena.bytes, arena.needed) == (912, 904)
     assert "native uses 900 bytes and needs 904" in arena.provenance and "qemu:mps2-an386" in arena.provenance
-    with pytest.raises(ConfigError, match="904 bytes, 8 more; set firmware.arena_bytes: auto, or at least 912"):
+    with pytest.raises(ConfigError, match=r"904 bytes, 8 more; set firmware\.arena_bytes: auto, or at least 912"):
         arena_of_targets(found, fixed=896)
     with pytest.raises(ConfigError, match="arena_bytes"):
         tiny_config(firmware={"arena_bytes": 1000})
