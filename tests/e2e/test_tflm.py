@@ -96,7 +96,7 @@ def test_hello_says_engine_and_used_arena(firmware: Firmware, request: pytest.Fi
 def test_the_smallest_arena_is_enough_and_one_byte_less_is_refused(firmware: Firmware, tmp_path: Path) -> None:
     firmware = copy_of(firmware, tmp_path)
     found = measure(firmware)
-    assert found.used <= found.needed <= 1.10 * found.used
+    assert 0 < found.used <= found.needed, "planning may take more than is kept"
     exact = make(firmware, "runner", f"CFLAGS=-DKIT_TFLM_ARENA_BYTES={found.needed}")
     assert exact.returncode == 0, exact.stderr
     image = firmware.folder / "build" / "native-tflm" / "runner"
