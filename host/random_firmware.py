@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from kit.config import Config, dump_config
 from kit.files import atomic_write_bytes, atomic_write_text, write_npz
+from kit.golden import golden_latents
 from kit.graph.fingerprint import build_hash
 from kit.graph.random_graph import encoder_for
 from kit.graph.reader import read_tflite
@@ -45,13 +47,14 @@ def random_firmware(
         arena: renders it for TensorFlow Lite Micro too, or for the engine of that name alone.
     """
     model = encoder_for(config, rng) if model is None else model
-    encoder = read_tflite(model)
+    encoder = read_tflite(model, engine=config.firmware.engine)
+    run = partial(golden_latents, model) if encoder.graph.opaque else None
     codebook = random_codebook(
-        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits
+        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits, run
     )
     if frames is None:
         frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
-    result = DevicePath(encoder, codebook, config).run(frames)
+    result = DevicePath(encoder, codebook, config, run).run(frames)
     artifacts = folder / "artifacts"
     atomic_write_text(artifacts / "config.yaml", dump_config(config))
     atomic_write_bytes(artifacts / "encoder.tflite", model)
