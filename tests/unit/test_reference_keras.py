@@ -145,6 +145,6 @@ def test_layer_norm_in_the_tflm_harness(export: Export, which: str, tmp_path: Pa
         with pytest.raises(ToolchainError, match="the headers of TFLM_ROOT have no Add"):
             firmware.build("runner")
         return
-    report = validate(firmware, ["native"], vector_frames(firmware))
+    report = validate(firmware, ["native"], vector_frames(firmware), layers=True)
     assert report.passed, [outcome.detail for outcome in report.outcomes]
     assert report.outcomes[-1].engine == "tflm"
