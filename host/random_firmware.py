@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from kit.config import Config, dump_config
 from kit.files import atomic_write_bytes, atomic_write_text, write_npz
+from kit.golden import golden_latents
 from kit.graph.fingerprint import build_hash
 from kit.graph.random_graph import encoder_for
 from kit.graph.reader import read_tflite
@@ -19,6 +21,7 @@ from kit.quantize.coding import fit_coding
 from kit.reference.device_path import DevicePath
 from kit.reference.random_inputs import random_codebook, random_frames
 from kit.render import Vectors, copy_runtime, render_firmware
+from kit.render.tflm import Arena
 from kit.wire.coding import CODING_FILE, CodingModel
 
 FRAMES = 14
@@ -42,6 +45,7 @@ def random_firmware(
     model: bytes | None = None,
     frames: NDArray[Any] | None = None,
     source: str = "random",
+    arena: Arena | None = None,
 ) -> Firmware:
     """Render a firmware with its artifacts into ``folder``.
 
@@ -51,17 +55,20 @@ def random_firmware(
         rng: source of everything random.
         model: a full-integer .tflite of the configuration's sizes; None makes one.
         frames: int16 or int32 [n, T] of its vectors; None makes :data:`FRAMES` of every kind.
+        source: label of the frames.
+        arena: renders it for TensorFlow Lite Micro too, or for the engine of that name alone.
     """
     model = encoder_for(config, rng) if model is None else model
-    encoder = read_tflite(model)
+    encoder = read_tflite(model, engine=config.firmware.engine)
+    run = partial(golden_latents, model) if encoder.graph.opaque else None
     codebook = random_codebook(
-        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits,
+        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits, run,
         priced=config.train.rate_weight > 0,
     )  # fmt: skip
     if frames is None:
         frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
-    coding = _coding(config, DevicePath(encoder, codebook, _fixed(config)).run(frames).indices)
-    result = DevicePath(encoder, codebook, config, coding=coding).run(frames)
+    coding = _coding(config, DevicePath(encoder, codebook, _fixed(config), run).run(frames).indices)
+    result = DevicePath(encoder, codebook, config, run, coding).run(frames)
     artifacts = folder / "artifacts"
     atomic_write_text(artifacts / "config.yaml", dump_config(config))
     atomic_write_bytes(artifacts / "encoder.tflite", model)
@@ -76,6 +83,6 @@ def random_firmware(
     vectors = Vectors(frames, result.packets, source)
     arrays = None if coding is None else coding.arrays()
     named = build_hash(config, encoder, codebook, arrays)
-    files = render_firmware(config, encoder, codebook, vectors, model, named, coding)
+    files = render_firmware(config, encoder, codebook, vectors, model, named, coding, arena)
     copy_runtime(folder / "firmware", files, {path.name: path for path in sorted(artifacts.iterdir())})
     return Firmware(folder / "firmware")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,17 @@ frames, and noise of any strength anywhere in the range."""
 
 def random_codebook(
     rng: np.random.Generator, encoder: Encoder, M: int = 2, K: int = 16, bits: int = 8,  # noqa: N803
-    priced: bool = False,
+    run: Callable[[NDArray[np.int8]], NDArray[np.int8]] | None = None, priced: bool = False,
 ) -> IntegerCodebook:  # fmt: skip
     """A codebook of 8- or 16-bit entries with the largest F; its levels are latents of frames, then residuals.
 
-    With prices, an entry costs up to several times the mean distortion of its level.
+    With prices, an entry costs up to several times the mean distortion of its level. ``run`` replaces the reference
+    encoder, int8[n, T] -> int8[n, P, D]; an opaque encoder needs one.
     """
     latent = encoder.graph.output_tensor
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
-    latents = encode(encoder, normalise(frames, encoder.graph.lsb_bits).y).reshape(-1, latent.channels)
+    y = normalise(frames, encoder.graph.lsb_bits).y
+    latents = (encode(encoder, y) if run is None else run(y)).reshape(-1, latent.channels)
     residual = latents.astype(np.float64) - latent.zero_point
     levels, prices = [], np.zeros((M, K, int(priced)))
     for level in range(M):

@@ -110,6 +110,8 @@ built with a sensor (`docs/sensor.md`) streams that. Packet `seq` holds frames `
   periods lost, and the frames stay those of the recording.
 - A HELLO_REQUEST of another protocol version is answered by ERROR with status ERR_PROTOCOL and the device's version as
   detail.
+- A device whose codec does not start answers every message by ERROR with the status of that; detail is then by how much
+  what it found misses what it expected (ERR_ARENA: bytes that are missing).
 """
 
 
