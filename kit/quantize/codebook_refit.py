@@ -70,7 +70,7 @@ def refit_codebook(
     after, bits_after, kept, best_round = before, bits_before, books, 0
     for number in range(1, rounds + 1):
         current = _reestimated(current, train, price)
-        price = settled_prices(current, train, rate_weight, price)
+        price = settled_prices(current, train, rate_weight, price, rounds=1)
         error, bits = _judged(current.astype(np.float32).astype(np.float64), validation, price)
         cost = _cost(error, bits, before, rate_weight)
         if cost < best:

@@ -43,7 +43,11 @@ def level_search(books: Books, latents: NDArray[np.float32], price: Prices | Non
 
 
 def settled_prices(
-    books: Books, latents: NDArray[np.float32], rate_weight: float, start: Prices | None = None
+    books: Books,
+    latents: NDArray[np.float32],
+    rate_weight: float,
+    start: Prices | None = None,
+    rounds: int = SETTLING_ROUNDS,
 ) -> Prices | None:
     """Prices that follow from the choices made at these prices.
 
@@ -52,6 +56,7 @@ def settled_prices(
         latents: float32[n, D].
         rate_weight: price of a bit in mean distortions of its level; 0 gives None.
         start: prices of the first choice; none without.
+        rounds: repetitions; one is enough where ``start`` had settled and the codebooks have hardly moved.
 
     Returns:
         float64[M, K] in squared latent units, the least of each level 0; or None.
@@ -59,7 +64,7 @@ def settled_prices(
     if not rate_weight:
         return None
     price = start
-    for _ in range(SETTLING_ROUNDS):
+    for _ in range(rounds):
         chosen = level_search(books, latents, price)
         residual = latents.astype(np.float64)
         price = np.empty(books.shape[:2])
