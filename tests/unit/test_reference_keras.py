@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """norm -> full-integer .tflite whose input is calibrated to exactly 1/32 around 0."""
     tf = need_package("tensorflow")
 
+    @cache
     def make(norm: str) -> bytes:
         folder = str(tmp_path_factory.mktemp(norm))
         _keras_encoder(norm).export(folder, format="tf_saved_model", verbose=False)
