@@ -1,7 +1,8 @@
 """Trained weights that travel with the kit: ``zoo/<config name>/``.
 
 An entry holds ``encoder.tflite``, ``codebook.npz``, ``decoder.keras``, ``decoder.npz``, ``decoder.json``,
-``dataset.json`` (what it was trained on), ``config.yaml`` (resolved), ``figures.json`` and ``model_card.md``.
+``coding.npz`` where indices are range-coded, ``dataset.json`` (what it was trained on), ``config.yaml`` (resolved),
+``figures.json``, ``scorecard.json`` (of ``kit evaluate``) and ``model_card.md``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WEIGHTS = ("encoder.tflite", "codebook.npz", "decoder.keras", "decoder.npz", "de
 _MATCHING = {
     "signal": None,
     "model": None,
-    "quantize": ("input_clip", "codebook_bits"),
+    "quantize": ("input_clip", "input_shaping", "codebook_bits"),
 }
 """Sections (and keys) in which a config must equal the one the weights were trained with."""
 
