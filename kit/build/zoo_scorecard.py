@@ -49,8 +49,8 @@ def card_rows(document: dict[str, Any]) -> dict[str, Any]:
     """What a model card prints of a scorecard, as plain text cells.
 
     Returns:
-        ``codecs``: rows (dataset, codec, payload, wire, PRD with interval, heart rate) of the run and of baselines at its
-        payload; ``ladder``: rows (dataset, rung, PRD, ratio); ``probes``: rows (probe, what, verdict).
+        ``codecs``: rows (dataset, codec, payload, wire, PRD with interval, heart rate) of the run and of baselines at
+        its payload; ``ladder``: rows (dataset, rung, PRD, ratio); ``probes``: rows (probe, what, verdict).
     """
     (found,) = document["sets"]
     (run,) = found["runs"]
