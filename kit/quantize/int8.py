@@ -130,6 +130,7 @@ def quantize_autoencoder(
     rvq, decoder = autoencoder.rvq, autoencoder.decoder
     layers = _measured(layers, rvq, decoder, settings.latent_metric, calibration)
     if rvq.rate_weight:
+        rvq.rate_weight = rate_weight  # of the device, from here on
         latents = run_float(layers, calibration.y[:, :, None])
         rvq.settle(latents.reshape(-1, latents.shape[2]).astype(np.float32))
     chain, found = calibrate(layers, calibration.y, calibration.frames, bits)
