@@ -177,5 +177,6 @@ def find_tflm(root: Path | None = None, environ: Mapping[str, str] | None = None
     )
     if found.header(WITNESS_HEADER) is None:
         folders = ", ".join(str(folder) for folder in found.include_dirs) or "any usual folder"
-        raise ToolchainError(f"{WITNESS_HEADER} is not in {folders}", f"name its folder in TFLM_INCLUDES, or {HOW_TO_GET}")
+        fix = f"name its folder in TFLM_INCLUDES, or {HOW_TO_GET}"
+        raise ToolchainError(f"{WITNESS_HEADER} is not in {folders}", fix)
     return found
