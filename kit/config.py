@@ -243,6 +243,8 @@ class FirmwareConfig(Section):
     """How the device code is rendered."""
 
     engine: Literal["aot", "tflm"] = "aot"
+    arena_bytes: Literal["auto"] | Annotated[int, Field(ge=1024, le=1 << 24, multiple_of=16)] = "auto"
+    """Tensor arena of the tflm engine: measured, or fixed by the user."""
     symbol_prefix: str = "ppg"
     embedded_frames: Annotated[int, Field(ge=1, le=64)] = 8
     """Frames carried in the firmware for the self-test and the replay stream."""
