@@ -21,7 +21,7 @@ from kit.host.boards import BOARDS, NATIVE, PROCESSES
 from kit.host.toolchain import require_tool
 from kit.wire.packet import PacketLayout
 
-ImageKind = Literal["runner", "app", "speed"]
+ImageKind = Literal["runner", "app", "speed", "arena"]
 Probes = Literal["", "1", "frame"]
 """Images with probes: none, by stage, of whole frames only (make's PROBES)."""
 MAKE_SECONDS = 900.0
@@ -119,7 +119,7 @@ class Firmware:
     def image(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "", taps: bool = False) -> Path:
         """Where ``make`` puts an image; see :meth:`build`."""
         suffix = "" if board in PROCESSES else ".elf"
-        parts = [board, "" if self.engine == "aot" else self.engine, "taps" if taps else ""]
+        parts = [board, "" if self.engine == "aot" else self.engine, "taps" if taps else "", "arena" * (kind == "arena")]
         parts += ["probes", probes] if probes else []
         return self.folder / "build" / "-".join(part for part in parts if part) / f"{kind}{suffix}"
 

@@ -407,6 +407,19 @@ def load_config(path: str | Path) -> Config:
     return parse_config(raw, str(path))
 
 
+def with_engine(config: Config, engine: str | None) -> Config:
+    """The configuration with another ``firmware.engine``; itself for None.
+
+    Raises:
+        ConfigError: no such engine.
+    """
+    if engine is None:
+        return config
+    raw = config.model_dump(mode="json")
+    raw["firmware"]["engine"] = engine
+    return parse_config(raw, "--engine")
+
+
 def dump_config(config: Config) -> str:
     """The resolved configuration as YAML, keys in schema order, every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -6,7 +6,7 @@ set -eu
 log=$1 board=$2 library=$3
 
 say() {
-    echo "$1"
+    echo "TensorFlow Lite Micro error: $1"
     exit 0
 }
 
