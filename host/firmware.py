@@ -119,7 +119,8 @@ class Firmware:
     def image(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "", taps: bool = False) -> Path:
         """Where ``make`` puts an image; see :meth:`build`."""
         suffix = "" if board in PROCESSES else ".elf"
-        parts = [board, "" if self.engine == "aot" else self.engine, "taps" if taps else "", "arena" * (kind == "arena")]
+        purpose = "taps" if taps else "arena" if kind == "arena" else ""
+        parts = [board, "" if self.engine == "aot" else self.engine, purpose]
         parts += ["probes", probes] if probes else []
         return self.folder / "build" / "-".join(part for part in parts if part) / f"{kind}{suffix}"
 
