@@ -16,6 +16,9 @@ from kit.host.tflm_root import TflmRoot
 from kit.host.tflm_target import Target, describe, difference, examine_target, serving_boards
 from kit.render.tflm import Operator, registered_operators
 
+_NAMES_MAX = 3
+"""So many missing functions are named."""
+
 State = Literal["ok", "wrong", "unknown"]
 
 
@@ -131,7 +134,8 @@ def _cmsis_nn(headers: Headers, witness: Witness) -> Check:
 def _cmsis_nn_functions(library: TflmLibrary) -> Iterator[Check]:
     missing = library.missing_cmsis_nn
     if missing:
-        says = f"kernels call {missing[0]} and {len(missing) - 1} more functions that the library does not hold"
+        names = ", ".join(missing[:_NAMES_MAX]) + (" ..." if len(missing) > _NAMES_MAX else "")
+        says = f"kernels call {names}, which the library does not hold"
         yield Check("CMSIS-NN", "wrong", says, "add the objects of CMSIS-NN to the library")
 
 

@@ -31,7 +31,7 @@ _KERNEL_UTIL_DYNAMIC = re.compile(r"_ZN6tflite12GetTemporaryE\w+")
 _PRINTF = "_Z11MicroPrintfPKcz"
 _INTERPRETER = re.compile(r"_ZN6tflite16MicroInterpreter\w+")
 _REGISTRATION = re.compile(r"_ZN\w*?\d+Register_([A-Z][A-Z0-9_]*)Ev")
-_CMSIS_FUNCTION = re.compile(r"arm_(?:convolve|depthwise_conv|fully_connected|elementwise|nn)_\w+")
+_CMSIS_FUNCTION = re.compile(r"arm_[a-z]\w+")
 
 
 @dataclass(frozen=True, slots=True)
