@@ -207,6 +207,9 @@ def _native_compiler() -> str:
 
 
 def _first_error(output: str) -> str:
+    """The line that says why; what make adds about the failure of a recipe says only that it failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("make")]
     marked = [line for line in lines if any(mark in line for mark in _ERROR_MARKS)]
-    return (marked or lines or ["no output"])[0]
+    reasons = [line for line in said if line in marked]
+    return (reasons or said or marked or lines or ["no output"])[0]
