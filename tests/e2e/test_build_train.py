@@ -21,8 +21,9 @@ from tests.support import missing, need
 CONFIG = """
 name: tiny
 signal: {kind: ppg, sample_rate_hz: 32, frame_samples: 64, sample_bits: 12}
-model: {embedding_dim: 3, latent_width: 16, num_levels: 2, num_stages: 3, base_filters: 6, decoder: wide, decoder_width: 8,
-  decoder_blocks: 1}
+model:
+  {embedding_dim: 3, latent_width: 16, num_levels: 2, num_stages: 3, base_filters: 6, decoder: wide, decoder_width: 8,
+   decoder_blocks: 1}
 data: {sources: [{type: synthetic, subjects: 6, seconds_per_subject: 40, seed: 3}]}
 train: {epochs: 2, steps_per_epoch: 12, batch_size: 16, codebook: ema, rate_weight: 0.05}
 quantize: {calibration_frames: 32, input_shaping: first, rate_weight: 0.03, finetune_steps: 20, refit_steps: 20}
@@ -32,9 +33,8 @@ firmware: {symbol_prefix: tiny, embedded_frames: 3, ring_margin_samples: 8}
 
 ARTIFACTS = {
     "config.yaml", "dataset.json", "autoencoder.keras", "history.csv", "encoder.keras", "encoder.tflite", "encoder.h",
-    "codebook.npz", "coding.npz", "codebook.h", "tuned_decoder.keras", "arena.json", "decoder.keras", "graph.json", "weights.npz", "vectors.npz",
-    "firmware", "server",
-    "report.html", "report.json", "manifest.json",
+    "codebook.npz", "coding.npz", "codebook.h", "tuned_decoder.keras", "arena.json", "decoder.keras", "graph.json",
+    "weights.npz", "vectors.npz", "firmware", "server", "report.html", "report.json", "manifest.json",
 }  # fmt: skip
 
 
