@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kit.config import Config, load_config
-from kit.errors import ArtifactError, ToolchainError
+from kit.errors import ArtifactError, EngineError, ToolchainError, UnsupportedOpError
 from kit.files import checkout
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.fingerprint import build_hash
@@ -21,7 +21,7 @@ from kit.host.boards import BOARDS, NATIVE, PROCESSES
 from kit.host.toolchain import require_tool
 from kit.wire.packet import PacketLayout
 
-ImageKind = Literal["runner", "app", "speed"]
+ImageKind = Literal["runner", "app", "speed", "arena"]
 Probes = Literal["", "1", "frame"]
 """Images with probes: none, by stage, of whole frames only (make's PROBES)."""
 MAKE_SECONDS = 900.0
@@ -52,9 +52,22 @@ def firmware_folder(run: Path | None = None, firmware: Path | None = None) -> Pa
 
 @dataclass(frozen=True)
 class Firmware:
-    """A rendered firmware and the artifacts it was rendered from, which travel in ``generated/artifacts``."""
+    """A rendered firmware and the artifacts it was rendered from, which travel in ``generated/artifacts``.
+
+    Attributes:
+        folder: where it is.
+        chosen_engine: engine that its images are made with; empty: the one it was rendered for.
+        tflm_roots: TFLM_ROOT by board (:func:`kit.host.engines.parse_tflm_roots`), for images with engine tflm.
+    """
 
     folder: Path
+    chosen_engine: str = ""
+    tflm_roots: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def engine(self) -> str:
+        """What runs the encoder in its images: ``aot`` or ``tflm``."""
+        return self.chosen_engine or self.config.firmware.engine
 
     @property
     def artifacts(self) -> Path:
@@ -103,26 +116,35 @@ class Firmware:
         except OSError as error:
             raise ArtifactError(f"cannot read {path}: {error.strerror}", "rebuild with kit build-firmware") from None
 
-    def image(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "") -> Path:
+    def image(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "", taps: bool = False) -> Path:
         """Where ``make`` puts an image; see :meth:`build`."""
         suffix = "" if board in PROCESSES else ".elf"
-        folder = f"{board}-probes-{probes}" if probes else board
-        return self.folder / "build" / folder / f"{kind}{suffix}"
+        purpose = "taps" if taps else "arena" if kind == "arena" else ""
+        parts = [board, "" if self.engine == "aot" else self.engine, purpose]
+        parts += ["probes", probes] if probes else []
+        return self.folder / "build" / "-".join(part for part in parts if part) / f"{kind}{suffix}"
 
-    def build(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "") -> Path:
+    def build(self, kind: ImageKind, board: str = NATIVE, probes: Probes = "", taps: bool = False) -> Path:
         """Compile an image with ``make`` and return its path; nothing is done when it is current.
+
+        Args:
+            kind: which image.
+            board: for what.
+            probes: with counters (kit_probe.h).
+            taps: with the output of every layer (kit_tap.h); of a ``runner`` only.
 
         Raises:
             ToolchainError: make or the compiler is missing or fails, with the first error line.
-            ArtifactError: probes are asked for, and the folder is of a kit that had none.
+            ArtifactError: probes or taps are asked for, and the folder is of a kit that had none.
+            EngineError: not rendered for the engine, or no TensorFlow Lite Micro for the board.
+            UnsupportedOpError: an encoder that the aot engine does not run.
         """
-        if probes and not (self.folder / "runtime" / "kit_probe.c").is_file():
-            raise ArtifactError(f"{self.folder} has no probes: an older kit wrote it", "rerun kit build-firmware")
+        self._check_sources(probes, taps)
         require_tool("make")
         require_tool(_native_compiler() if board in PROCESSES else BOARDS[board].compiler)
-        command = ["make", "-C", str(self.folder), kind, f"BOARD={board}"]
-        if probes:
-            command.append(f"PROBES={probes}")
+        command = ["make", "-C", str(self.folder), kind, f"BOARD={board}", *self._engine_variables(board)]
+        command += [f"PROBES={probes}"] if probes else []
+        command += ["TAPS=1"] if taps else []
         try:
             done = subprocess.run(
                 [*command, f"-j{os.cpu_count() or 1}"],
@@ -132,15 +154,42 @@ class Firmware:
             raise ToolchainError(f"{' '.join(command)}: not done after {MAKE_SECONDS:g} s") from None
         if done.returncode:
             raise ToolchainError(f"{' '.join(command)} failed: {_first_error(done.stdout + done.stderr)}")
-        image = self.image(kind, board, probes)
+        image = self.image(kind, board, probes, taps)
         if not image.is_file():
             raise ToolchainError(f"{' '.join(command)} did not make {image}")
         return image
 
+    def _check_sources(self, probes: Probes, taps: bool) -> None:
+        """The folder may be of an older kit, or rendered for another engine."""
+        wanted = {"probes": (probes, "runtime/kit_probe.c"), "taps": (taps, "runtime/kit_tap.h")}
+        for name, (asked, source) in wanted.items():
+            if asked and not (self.folder / source).is_file():
+                raise ArtifactError(f"{self.folder} has no {name}: an older kit wrote it", "rerun kit build-firmware")
+        if self.engine == "aot" and self.encoder.graph.opaque:
+            raise UnsupportedOpError(
+                "the encoder has operators that only TensorFlow Lite Micro runs", "validate it with --engine tflm"
+            )
+        if self.engine == "tflm" and not any((self.folder / "generated").glob("*_tflm.h")):
+            raise EngineError(f"{self.folder} is not rendered for engine tflm", "rerun kit build-firmware")
+
+    def _engine_variables(self, board: str) -> list[str]:
+        """What tells make the engine; of TensorFlow Lite Micro, also where its library for the board is."""
+        if self.engine == "aot":
+            return ["ENGINE=aot"]
+        roots = dict(self.tflm_roots)
+        root = roots.get(board, roots.get(""))
+        if root is None:
+            raise EngineError(
+                f"engine tflm needs TensorFlow Lite Micro for {board}, and no TFLM_ROOT names it",
+                "give --tflm-root DIR or --tflm-root BOARD=DIR (docs/tflm.md says where to get one)",
+            )
+        return [f"ENGINE={self.engine}", f"TFLM_ROOT={root.resolve()}"]
+
 
 def _make_environment() -> dict[str, str]:
     """Environment without what an outer make hands down: its RUN or BUILD would point this one elsewhere."""
-    inherited = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "RUN", "BUILD", "BOARD", "PROBES"}
+    variables = {"RUN", "BUILD", "BOARD", "PROBES", "TAPS", "ENGINE"}
+    inherited = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", *variables}
     return {name: value for name, value in os.environ.items() if name not in inherited}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kit.errors import RunnerError
 from kit.host.boards import NATIVE, find_board
 from kit.host.firmware import Firmware
 from kit.host.runner_files import RunnerOutput, input_bytes, parse_output
-from kit.host.runners import Progress, RunResult, check_frames, result_from_packets
+from kit.host.runners import Layers, Progress, RunResult, check_frames, firmware_taps, result_from_packets
 from kit.host.toolchain import require_tool
 from kit.parallel import map_blocks
 
@@ -29,8 +30,13 @@ NATIVE_CHUNK_FRAMES, QEMU_CHUNK_FRAMES = 512, 32
 class ImageRunner:
     """Runs the ``runner`` image of a build, natively or on an emulated board."""
 
-    def __init__(self, firmware: Firmware, board: str = NATIVE) -> None:
+    def __init__(self, firmware: Firmware, board: str = NATIVE, layers: bool = False) -> None:
         """Check that the target can exist here; nothing is compiled yet.
+
+        Args:
+            firmware: the build.
+            board: where it runs.
+            layers: take an image with taps, which gives every layer's output too.
 
         Raises:
             ToolchainError: QEMU is not installed.
@@ -38,6 +44,7 @@ class ImageRunner:
         """
         self._firmware = firmware
         self._board = board
+        self._taps = firmware_taps(firmware) if layers else ()
         if board != NATIVE:
             require_tool(find_board(board).emulate(Path())[0])
 
@@ -51,7 +58,7 @@ class ImageRunner:
         firmware = self._firmware
         layout = firmware.layout
         data = check_frames(frames, layout)
-        image = firmware.build("runner", self._board)
+        image = firmware.build("runner", self._board, taps=bool(self._taps))
         chunk = NATIVE_CHUNK_FRAMES if self._board == NATIVE else QEMU_CHUNK_FRAMES
         parts: list[RunnerOutput] = []
         blocks = [data[start : start + chunk] for start in range(0, len(data), chunk)]
@@ -65,7 +72,24 @@ class ImageRunner:
         positions, channels = firmware.config.latent_positions, firmware.config.model.embedding_dim
         latents = np.concatenate([part.latents for part in parts]).reshape(-1, positions, channels)
         packets = np.concatenate([part.packets for part in parts])
-        return result_from_packets(hashes.pop(), layout, packets, latents)
+        return result_from_packets(hashes.pop(), layout, packets, latents, layers=self._layers(parts))
+
+    def _layers(self, parts: Sequence[RunnerOutput]) -> Layers | None:
+        """Every tap's columns of all frames; None of an image without taps."""
+        if not self._taps:
+            return None
+        found = []
+        for tap in self._taps:
+            columns = [part.layers.get(tap.number) for part in parts]
+            shapes = {None if each is None else each.shape[1:] for each in columns}
+            shape = shapes.pop()
+            if shapes or shape is None or shape[1] != tap.channels or not tap.read <= shape[0] <= tap.columns:
+                raise RunnerError(
+                    f"{self.name}: the taps of {tap.name} give {shape}, the model has {(tap.columns, tap.channels)}",
+                    "rebuild the firmware",
+                )
+            found.append(np.concatenate([each for each in columns if each is not None]))
+        return tuple(found)
 
     def _run_chunk(self, image: Path, frames: NDArray[Any]) -> RunnerOutput:
         layout = self._firmware.layout
@@ -76,7 +100,8 @@ class ImageRunner:
             out = folder / "out"
             if not out.is_file():
                 raise RunnerError(f"{self.name}: the runner wrote no output", "rebuild the firmware")
-            return parse_output(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.frame_bytes)
+            sizes = (len(frames), self._firmware.latent_bytes, layout.frame_bytes)
+            return parse_output(out.read_bytes(), *sizes, taps=bool(self._taps))
 
     def _command(self, image: Path) -> list[str]:
         """Command line; it runs in the folder of its files, because device and QEMU options limit names."""

@@ -18,6 +18,7 @@ from kit.host.firmware import Firmware
 from kit.reference.device_path import DevicePath
 from kit.reference.random_inputs import random_codebook, random_frames
 from kit.render import Vectors, copy_runtime, render_firmware
+from kit.render.tflm import Arena
 
 FRAMES = 14
 """Frames of its vectors."""
@@ -30,6 +31,7 @@ def random_firmware(
     model: bytes | None = None,
     frames: NDArray[Any] | None = None,
     source: str = "random",
+    arena: Arena | None = None,
 ) -> Firmware:
     """Render a firmware with its artifacts into ``folder``.
 
@@ -39,6 +41,8 @@ def random_firmware(
         rng: source of everything random.
         model: a full-integer .tflite of the configuration's sizes; None makes one.
         frames: int16 or int32 [n, T] of its vectors; None makes :data:`FRAMES` of every kind.
+        source: label of the frames.
+        arena: renders it for TensorFlow Lite Micro too, or for the engine of that name alone.
     """
     model = encoder_for(config, rng) if model is None else model
     encoder = read_tflite(model)
@@ -59,6 +63,6 @@ def random_firmware(
         frames=frames, latents=result.latents, indices=result.indices, packets=result.packets, source=source,
     )  # fmt: skip
     vectors = Vectors(frames, result.packets, source)
-    files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook))
+    files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook), arena)
     copy_runtime(folder / "firmware", files, {path.name: path for path in sorted(artifacts.iterdir())})
     return Firmware(folder / "firmware")

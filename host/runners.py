@@ -16,9 +16,19 @@ from numpy.typing import NDArray
 
 from kit import golden
 from kit.errors import RunnerError, ToolchainError
+from kit.graph.container import open_model
+from kit.graph.taps import Tap, graph_taps, model_taps
 from kit.host.firmware import Firmware
-from kit.reference.device_path import DevicePath, EncodeFunction
+from kit.parallel import map_blocks
+from kit.reference.device_path import BATCH_FRAMES, DevicePath, EncodeFunction
+from kit.reference.encoder import encode_layers
 from kit.wire.packet import PacketLayout
+
+Layers = tuple[NDArray[np.int8], ...]
+"""Output of every layer that has a tap (:mod:`kit.graph.taps`), int8[n, W, C] each."""
+
+TapFunction = Callable[[NDArray[np.int8]], Layers]
+"""Normalised frames, int8[n, T], to every layer's output."""
 
 Progress = Callable[[int, int], None]
 """Called with (frames done, frames in all)."""
@@ -50,6 +60,8 @@ class RunResult:
         packets: uint8[n, packet_bytes].
         time_us: float64[n], encoding time the device measured; None where it measures none.
         link: figures of the serial link; None where there was none.
+        layers: output of every layer that has a tap, int8[n, W, C] each; None where they were not asked for or do not
+            show. Columns at the end that nothing reads may be missing.
     """
 
     build_hash: str
@@ -60,6 +72,7 @@ class RunResult:
     packets: NDArray[np.uint8]
     time_us: NDArray[np.float64] | None = None
     link: LinkFigures | None = None
+    layers: Layers | None = None
 
     def head(self, count: int) -> RunResult:
         """The same for the first ``count`` frames."""
@@ -69,7 +82,8 @@ class RunResult:
 
         return RunResult(
             self.build_hash, cut(self.latents), self.indices[:count], cut(self.mean), cut(self.scale_code),
-            self.packets[:count], cut(self.time_us),
+            self.packets[:count], cut(self.time_us), None,
+            None if self.layers is None else tuple(layer[:count] for layer in self.layers),
         )  # fmt: skip
 
 
@@ -113,6 +127,7 @@ def result_from_packets(
     latents: NDArray[np.int8] | None,
     time_us: NDArray[np.float64] | None = None,
     link: LinkFigures | None = None,
+    layers: Layers | None = None,
 ) -> RunResult:
     """A result whose indices and side information are those in its packets.
 
@@ -120,15 +135,27 @@ def result_from_packets(
         ShapeError: the packets do not have the layout.
     """
     fields = layout.unpack_batch(packets)
-    return RunResult(build_hash, latents, fields.indices, fields.mean, fields.scale_code, packets, time_us, link)
+    side = (fields.mean, fields.scale_code)
+    return RunResult(build_hash, latents, fields.indices, *side, packets, time_us, link, layers)
+
+
+def firmware_taps(firmware: Firmware) -> tuple[Tap, ...]:
+    """The layers whose output a run can show.
+
+    Raises:
+        ArtifactError: the .tflite of an opaque encoder is missing.
+    """
+    graph = firmware.encoder.graph
+    return model_taps(open_model(firmware.model_bytes())) if graph.opaque else graph_taps(graph)
 
 
 class _PythonRunner:
     """A device path computed in this process."""
 
-    def __init__(self, name: str, firmware: Firmware, encode: EncodeFunction | None) -> None:
+    def __init__(self, name: str, firmware: Firmware, encode: EncodeFunction | None, taps: TapFunction | None) -> None:
         self._name = name
         self._firmware = firmware
+        self._taps = taps
         self._path = DevicePath(firmware.encoder, firmware.codebook, firmware.config, encode=encode)
 
     @property
@@ -148,11 +175,16 @@ class _PythonRunner:
             mean=result.mean if side else None,
             scale_code=result.scale_code if side else None,
             packets=result.packets,
+            layers=None if self._taps is None else self._taps(result.y),
         )
 
 
-def golden_runner(firmware: Firmware) -> Runner:
+def golden_runner(firmware: Firmware, layers: bool = False) -> Runner:
     """The golden: TensorFlow Lite Micro's arithmetic for the encoder, the reference for the rest.
+
+    Args:
+        firmware: the build.
+        layers: give every layer's output too.
 
     Raises:
         ToolchainError: the tflite-micro wheel is not installed here.
@@ -160,13 +192,22 @@ def golden_runner(firmware: Firmware) -> Runner:
     reason = golden.available()
     if reason is not None:
         raise ToolchainError(f"no golden: {reason}", "validate against target reference instead")
-    return _PythonRunner("golden", firmware, functools.partial(golden.golden_latents, firmware.model_bytes()))
+    model = firmware.model_bytes()
+    taps = functools.partial(golden.golden_taps, model) if layers else None
+    return _PythonRunner("golden", firmware, functools.partial(golden.golden_latents, model), taps)
 
 
-def reference_runner(firmware: Firmware) -> Runner:
-    """The NumPy integer executor of the whole device path.
+def reference_runner(firmware: Firmware, layers: bool = False) -> Runner:
+    """The NumPy integer executor of the whole device path; arguments as for :func:`golden_runner`.
 
     Raises:
         ArtifactError: the encoder has operators that only TensorFlow Lite Micro runs.
     """
-    return _PythonRunner("reference", firmware, None)
+    return _PythonRunner("reference", firmware, None, functools.partial(_reference_taps, firmware) if layers else None)
+
+
+def _reference_taps(firmware: Firmware, inputs: NDArray[np.int8]) -> Layers:
+    """Every layer's output, int8[n, W, C] each, a batch at a time."""
+    batches = [inputs[start : start + BATCH_FRAMES] for start in range(0, len(inputs), BATCH_FRAMES)]
+    parts = list(map_blocks(lambda batch: tuple(encode_layers(firmware.encoder, batch).values()), batches))
+    return tuple(np.concatenate(layer) for layer in zip(*parts, strict=True))

@@ -41,8 +41,18 @@ def _expand(part: str) -> tuple[str, ...]:
     return (f"qemu:{part}" if part in BOARDS else part,)
 
 
-def make_runner(target: str, firmware: Firmware) -> Runner:
+def shows_layers(target: str) -> bool:
+    """Whether a target can give every layer's output; over a serial line only packets travel."""
+    return target.partition(":")[0] not in ("uart", "serial")
+
+
+def make_runner(target: str, firmware: Firmware, layers: bool = False) -> Runner:
     """The runner of one target.
+
+    Args:
+        target: its name.
+        firmware: the build, with the engine to run.
+        layers: give every layer's output too, where :func:`shows_layers`.
 
     Raises:
         RunnerError: unknown target.
@@ -51,11 +61,11 @@ def make_runner(target: str, firmware: Firmware) -> Runner:
     (target,) = parse_targets(target)
     kind, _, rest = target.partition(":")
     if kind == "golden":
-        return golden_runner(firmware)
+        return golden_runner(firmware, layers)
     if kind == "reference":
-        return reference_runner(firmware)
+        return reference_runner(firmware, layers)
     if kind == "serial":
         return serial_runner(firmware, rest)
     if kind == "uart":
         return uart_runner(firmware, rest)
-    return ImageRunner(firmware, rest or NATIVE)
+    return ImageRunner(firmware, rest or NATIVE, layers)

@@ -1,4 +1,4 @@
-"""Validation: the same frames through several targets, each compared bit for bit with one truth."""
+"""Validation: the same frames through engines and targets, each compared bit for bit with one truth."""
 
 from __future__ import annotations
 
@@ -6,32 +6,26 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit import golden
-from kit.errors import KitError, MismatchError, RunnerError, ToolchainError
+from kit.errors import EngineError, KitError, MismatchError, RunnerError, ToolchainError, UnsupportedOpError
 from kit.files import read_npz
-from kit.host.compare import Comparison, Mismatch, compare, first_layer_mismatch
+from kit.host.compare import Comparison, compare
+from kit.host.engines import IN_PROCESS, Cell, cells
+from kit.host.explain import Explanation, departing_frames, explain_layers, explain_outputs, stage_of
 from kit.host.firmware import Firmware
-from kit.host.runners import (
-    LinkFigures,
-    Runner,
-    RunResult,
-    check_frames,
-    golden_runner,
-    reference_runner,
-    result_from_packets,
-)
-from kit.host.targets import make_runner, parse_targets
-from kit.reference.encoder import encode_layers
-from kit.reference.normalise import lsb_bits, normalise
+from kit.host.outcome import RECORDED, Outcome, Report, State
+from kit.host.runners import Runner, RunResult, check_frames, golden_runner, reference_runner, result_from_packets
+from kit.host.targets import make_runner, parse_targets, shows_layers
 from kit.reference.random_inputs import UNUSUAL_KINDS
 from kit.reference.random_inputs import random_frames as unusual_frames
 
-State = Literal["passed", "failed", "skipped"]
+__all__ = ["FrameSet", "Outcome", "Report", "State", "join", "random_frames", "validate", "vector_frames"]
+
 TargetProgress = Callable[[str, int, int], None]
 """Called with (target, frames done, frames in all)."""
 
@@ -44,88 +38,6 @@ class FrameSet:
     frames: NDArray[Any]
     label: str
     recorded: RunResult | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one target."""
-
-    target: str
-    state: State
-    detail: str
-    seconds: float = 0.0
-    comparison: Comparison | None = None
-    layer: Mismatch | None = None
-    time_us_median: float | None = None
-    link: LinkFigures | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "target": self.target,
-            "state": self.state,
-            "detail": self.detail,
-            "seconds": round(self.seconds, 3),
-            "comparison": None if self.comparison is None else self.comparison.as_dict(),
-            "first_layer_mismatch": None if self.layer is None else str(self.layer),
-            "time_us_median": self.time_us_median,
-            "link": None if self.link is None else self.link.timing,
-            "profile": None if self.link is None else self.link.profile,
-        }
-
-    @property
-    def link_text(self) -> str:
-        """Throughput, round trips and device time in a line; empty for a target without a link."""
-        if self.link is None:
-            return ""
-        found = self.link.timing
-        return (
-            f"{found['frames_per_second']:.1f} frames/s with {found['credits']} under way, round trip "
-            f"{found['round_trip_ms_p50']:.1f} ms (p50), {found['round_trip_ms_p99']:.1f} ms (p99), on the device "
-            f"{found['device_us_p50']:.0f} us a frame (p50), {found['device_us_p99']:.0f} us (p99)" + self._counted()
-        )
-
-    def _counted(self) -> str:
-        """What the probes of the device counted, where it has any."""
-        profile = None if self.link is None else self.link.profile
-        if profile is None:
-            return ""
-        if "missing" in profile:
-            return f"; probes: {profile['missing']}"
-        whole = next(row["mean"] for row in profile["totals"] if row["part"] == "codec")
-        return f", {whole:,.0f} {profile['unit']} a frame"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Outcome of a validation."""
-
-    name: str
-    build_hash: str
-    engine: str
-    frames: int
-    source: str
-    truth: str
-    outcomes: tuple[Outcome, ...]
-
-    @property
-    def passed(self) -> bool:
-        """At least one target ran, and none failed."""
-        states = [outcome.state for outcome in self.outcomes]
-        return "passed" in states and "failed" not in states
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "name": self.name,
-            "build_hash": self.build_hash,
-            "engine": self.engine,
-            "frames": self.frames,
-            "source": self.source,
-            "truth": self.truth,
-            "passed": self.passed,
-            "outcomes": [outcome.as_dict() for outcome in self.outcomes],
-        }
 
 
 def vector_frames(firmware: Firmware, count: int | None = None) -> FrameSet:
@@ -165,9 +77,30 @@ def join(sets: Sequence[FrameSet]) -> FrameSet:
     return FrameSet(np.concatenate([each.frames for each in sets]), label, sets[0].recorded)
 
 
-def _truth(firmware: Firmware) -> Runner:
+def _truth(firmware: Firmware, layers: bool) -> Runner:
     """The golden where it runs, else the reference executor, whose name then stands in the report."""
-    return golden_runner(firmware) if golden.available() is None else reference_runner(firmware)
+    return golden_runner(firmware, layers) if golden.available() is None else reference_runner(firmware, layers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Case:
+    """What every cell is compared with.
+
+    Attributes:
+        firmware: the build.
+        frames: raw frames [n, T].
+        want: the truth's results.
+        truth: the truth as a target.
+        layers: look at every layer of every cell.
+        skip_absent: see :func:`validate`.
+    """
+
+    firmware: Firmware
+    frames: NDArray[Any]
+    want: RunResult
+    truth: str
+    layers: bool
+    skip_absent: bool
 
 
 def validate(
@@ -175,19 +108,24 @@ def validate(
     targets: Sequence[str],
     frames: FrameSet,
     *,
+    engines: Sequence[str] = (),
+    layers: bool = False,
     skip_absent: bool = False,
     progress: TargetProgress | None = None,
 ) -> Report:
-    """Run ``frames`` on every target and compare with the truth: the golden, or the reference where that is absent.
+    """Run ``frames`` on every engine and target and compare with the truth: the golden, or the reference where that is
+    absent. What departs is explained (:mod:`kit.host.explain`).
 
-    The reference executor and, where known, the recorded packets are compared as targets of their own.
+    The reference executor, unless engines were chosen, and, where known, the recorded packets are compared as well.
 
     Args:
         firmware: build with its artifacts.
         targets: see :func:`kit.host.targets.parse_targets`.
         frames: at least one.
-        skip_absent: report a target whose compiler or emulator is not installed as skipped, unless KIT_REQUIRE names
-            the tool, instead of failing it.
+        engines: see :func:`kit.host.engines.parse_engines`; empty: the engine that the firmware was rendered for.
+        layers: compare the output of every layer too.
+        skip_absent: report a cell whose compiler, emulator or library is not installed, or that cannot be, as skipped,
+            unless KIT_REQUIRE names the tool, instead of failing it.
         progress: called as frames are done.
 
     Raises:
@@ -195,21 +133,24 @@ def validate(
     """
     names = parse_targets(",".join(targets))
     data = check_frames(frames.frames, firmware.layout)
-    truth = _truth(firmware)
+    truth = _truth(firmware, layers)
     want = truth.run(data, _bound(progress, truth.name))
+    case = _Case(firmware, data, want, truth.name, layers, skip_absent)
     outcomes = []
     if frames.recorded is not None:
-        outcomes.append(_judge("vectors.npz", want.head(len(frames.recorded.packets)), frames.recorded, 0.0))
-    python = [] if truth.name == "reference" or firmware.encoder.graph.opaque else ["reference"]
-    for name in dict.fromkeys([*python, *names]):
-        if name == truth.name:
-            outcomes.append(Outcome(name, "passed", f"{len(data)} frames; the truth the others are compared with"))
+        outcomes.append(_recorded(case, frames.recorded))
+    built = firmware.config.firmware.engine
+    python = [] if engines or truth.name == "reference" or firmware.encoder.graph.opaque else ["reference"]
+    for cell in cells(engines, (*python, *names), built):
+        if cell.target == truth.name:
+            text = f"{len(data)} frames; the truth the others are compared with"
+            outcomes.append(Outcome(cell.target, "passed", text, engine=cell.engine, truth=True))
         else:
-            outcomes.append(_run_target(firmware, name, data, want, skip_absent, _bound(progress, name)))
+            outcomes.append(_run_cell(case, cell, _bound(progress, _label(cell, built))))
     return Report(
         name=firmware.config.name,
         build_hash=firmware.build_hash,
-        engine=firmware.config.firmware.engine,
+        engine=built,
         frames=len(data),
         source=frames.label,
         truth=truth.name,
@@ -221,53 +162,95 @@ def _bound(progress: TargetProgress | None, target: str) -> Callable[[int, int],
     return None if progress is None else lambda done, total: progress(target, done, total)
 
 
-def _run_target(
-    firmware: Firmware,
-    target: str,
-    data: NDArray[Any],
-    want: RunResult,
-    skip_absent: bool,
-    progress: Callable[[int, int], None] | None,
-) -> Outcome:
+def _label(cell: Cell, built: str) -> str:
+    return cell.target if cell.engine == built or cell.engine in IN_PROCESS else f"{cell.engine} on {cell.target}"
+
+
+def _recorded(case: _Case, recorded: RunResult) -> Outcome:
+    count = len(recorded.packets)
+    return _judge(_first_frames(case, count), Cell("", RECORDED), recorded, 0.0)
+
+
+def _first_frames(case: _Case, count: int) -> _Case:
+    """The case of the first frames only."""
+    return replace(case, frames=case.frames[:count], want=case.want.head(count))
+
+
+def _firmware_of(case: _Case, cell: Cell) -> Firmware:
+    return case.firmware if cell.engine in IN_PROCESS else replace(case.firmware, chosen_engine=cell.engine)
+
+
+def _run_cell(case: _Case, cell: Cell, progress: Callable[[int, int], None] | None) -> Outcome:
     begun = time.monotonic()
     try:
-        got = make_runner(target, firmware).run(data, progress)
-    except ToolchainError as error:
-        skipped = skip_absent and _is_absence(error)
-        return Outcome(target, "skipped" if skipped else "failed", str(error), time.monotonic() - begun)
+        with_layers = case.layers and shows_layers(cell.target)
+        runner = make_runner(cell.target, _firmware_of(case, cell), with_layers)
+        got = runner.run(case.frames, progress)
     except KitError as error:
-        return Outcome(target, "failed", str(error), time.monotonic() - begun)
-    outcome = _judge(target, want, got, time.monotonic() - begun)
-    if target == "reference" and outcome.comparison is not None and not outcome.comparison.equal:
-        outcome = replace(outcome, layer=_layer_mismatch(firmware, data, outcome.comparison))
-    return outcome
+        state: State = "skipped" if case.skip_absent and _is_absence(error) else "failed"
+        return Outcome(cell.target, state, str(error), time.monotonic() - begun, engine=cell.engine)
+    return _judge(case, cell, got, time.monotonic() - begun)
 
 
-def _is_absence(error: ToolchainError) -> bool:
-    """Something is not installed, and KIT_REQUIRE does not ask for it."""
+def _is_absence(error: KitError) -> bool:
+    """Something is not installed, and KIT_REQUIRE does not ask for it; or the cell cannot be: an engine that is not
+    there or does not run the encoder, or an image that the board has no room for."""
+    if isinstance(error, EngineError | UnsupportedOpError):
+        return True
+    if not isinstance(error, ToolchainError):
+        return False
     required = [name for name in os.environ.get("KIT_REQUIRE", "").replace(" ", "").split(",") if name]
     absent = "is not installed" in error.what
-    return absent and not any(error.what.startswith(name) for name in required)
+    return (absent and not any(error.what.startswith(name) for name in required)) or "overflowed by" in error.what
 
 
-def _judge(target: str, want: RunResult, got: RunResult, seconds: float) -> Outcome:
+def _judge(case: _Case, cell: Cell, got: RunResult, seconds: float) -> Outcome:
+    """Compare a cell's results with the truth, and explain what departs."""
+    want, target = case.want, cell.target
     if got.build_hash != want.build_hash:
         text = f"runs build {got.build_hash}, the artifacts are build {want.build_hash}; rebuild the firmware"
-        return Outcome(target, "failed", text, seconds)
+        return Outcome(target, "failed", text, seconds, engine=cell.engine)
     try:
         result = compare(want, got)
+        explanation = _explain(case, cell, got, result)
     except MismatchError as error:
-        return Outcome(target, "failed", str(error), seconds)
-    median = None if got.time_us is None else float(np.median(got.time_us))
-    return Outcome(target, "passed" if result.equal else "failed", str(result), seconds, result, None, median, got.link)
+        return Outcome(target, "failed", str(error), seconds, engine=cell.engine)
+    layers = None if explanation is None else explanation.layers
+    equal = result.equal and (layers is None or layers.equal)
+    return Outcome(
+        target=target,
+        state="passed" if equal else "failed",
+        detail=str(result),
+        seconds=seconds,
+        comparison=result,
+        time_us_median=None if got.time_us is None else float(np.median(got.time_us)),
+        link=got.link,
+        engine=cell.engine,
+        explanation=explanation,
+    )
 
 
-def _layer_mismatch(firmware: Firmware, data: NDArray[Any], comparison: Comparison) -> Mismatch | None:
-    """Which layer of the first differing frame disagrees with the golden first."""
-    if comparison.first is None or golden.available() is not None:
+def _explain(case: _Case, cell: Cell, got: RunResult, result: Comparison) -> Explanation | None:
+    """Layers and diagnosis as far as they were asked for or are needed."""
+    firmware = case.firmware
+    if case.want.layers is not None and got.layers is not None:
+        return explain_layers(firmware, case.frames, case.want.layers, got.layers)
+    if result.equal:
         return None
-    frame = comparison.first.frame
-    settings = firmware.config.quantize
-    y = normalise(data[frame : frame + 1], lsb_bits(settings.input_clip), settings.input_shaping).y
-    mine = {name: layer[0] for name, layer in encode_layers(firmware.encoder, y).items()}
-    return first_layer_mismatch(frame, golden.golden_layers(firmware.model_bytes(), y[0]), mine)
+    if stage_of(result) or cell.target == RECORDED or not shows_layers(cell.target):
+        return explain_outputs(firmware, case.frames, case.want, got, result)
+    return _look_again(case, cell, got)
+
+
+def _look_again(case: _Case, cell: Cell, got: RunResult) -> Explanation:
+    """Run the frames that depart once more, with every layer."""
+    numbers = departing_frames(case.want, got)
+    frames = case.frames[numbers]
+    try:
+        again = make_runner(cell.target, _firmware_of(case, cell), layers=True).run(frames)
+        want = _truth(case.firmware, layers=True).run(frames)
+    except KitError as error:
+        return Explanation(stage=f"the layers cannot be looked at: {error}")
+    if want.layers is None or again.layers is None:
+        raise RunnerError(f"{cell.target} shows no layers", "rebuild the firmware")
+    return explain_layers(case.firmware, frames, want.layers, again.layers, numbers)

@@ -291,6 +291,8 @@ class FirmwareConfig(Section):
     """How the device code is rendered."""
 
     engine: Literal["aot", "tflm"] = "aot"
+    arena_bytes: Literal["auto"] | Annotated[int, Field(ge=1024, le=1 << 24, multiple_of=16)] = "auto"
+    """Tensor arena of the tflm engine: measured, or fixed by the user."""
     symbol_prefix: str = "ppg"
     embedded_frames: Annotated[int, Field(ge=1, le=64)] = 8
     """Frames carried in the firmware for the self-test and the replay stream."""
@@ -457,6 +459,19 @@ def load_config(path: str | Path) -> Config:
         where = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}: not valid YAML{where}: {getattr(error, 'problem', error)}") from None
     return parse_config(raw, str(path))
+
+
+def with_engine(config: Config, engine: str | None) -> Config:
+    """The configuration with another ``firmware.engine``; itself for None.
+
+    Raises:
+        ConfigError: no such engine.
+    """
+    if engine is None:
+        return config
+    raw = config.model_dump(mode="json")
+    raw["firmware"]["engine"] = engine
+    return parse_config(raw, "--engine")
 
 
 def dump_config(config: Config) -> str:

@@ -57,6 +57,10 @@ class ToolchainError(KitError):
     """A compiler, emulator or Python package that is missing or fails."""
 
 
+class EngineError(KitError):
+    """An engine that cannot run there: the firmware is not rendered for it, or its library is missing."""
+
+
 class RunnerError(KitError):
     """A target that does not start, hangs or answers nonsense."""
 

@@ -204,6 +204,11 @@ static kit_status_t refusal(const kit_app_t *app, const uint8_t *message, size_t
 {
     const uint8_t type = message[0];
     const uint32_t expected = expected_bytes(type);
+    if (app->startup != KIT_OK) {
+        const kit_engine_failure_t failure = kit_engine_failure(KIT_ENGINE(&app->storage));
+        *detail = failure.expected > failure.found ? failure.expected - failure.found : failure.found - failure.expected;
+        return (kit_status_t)app->startup;
+    }
     *detail = type;
     if (expected == 0) {
         return KIT_ERR_COMMAND;
@@ -374,7 +379,9 @@ kit_status_t kit_app_init(kit_app_t *app)
     kit_packet_init(&app->packet, app->packet_body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET);
     app->now_us = kit_port_time_us();
     app->source_dropped = kit_source_dropped();
-    return KIT_INIT(&app->storage);
+    const kit_status_t status = KIT_INIT(&app->storage);
+    app->startup = (int8_t)status;
+    return status;
 }
 
 bool kit_app_poll(kit_app_t *app)

@@ -48,6 +48,7 @@ typedef struct {
     uint32_t now_us;      /* kit_port_time_us at this poll */
     uint16_t clock_us;    /* microseconds of the current millisecond */
     uint16_t clock_ms;    /* milliseconds since start, modulo 65536 */
+    int8_t startup;       /* status of the codec's initialisation; after a failure it answers every message */
     uint8_t job;          /* what the codec is working for */
     uint8_t notice;       /* message to send as soon as the line is free; the job waits for it */
     uint8_t request;      /* request number of the job */
@@ -77,7 +78,8 @@ typedef struct {
     uint8_t packet_body[KIT_APP_PACKET_BYTES];
 } kit_app_t;
 
-/* Prepare the application; call kit_port_init before. Returns the status of the codec's initialisation. */
+/* Prepare the application; call kit_port_init before. Returns the status of the codec's initialisation. When that fails,
+ * the application still runs, and refuses every message with this status: so a host learns why. */
 kit_status_t kit_app_init(kit_app_t *app);
 
 /* Do a bounded amount of work. Returns false when nothing is left to do until a byte arrives or time passes. */

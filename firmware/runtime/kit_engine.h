@@ -39,6 +39,16 @@ enum {
     KIT_ENGINE_DONE = 3
 };
 
+/* What an engine that did not start found instead of what it expected: bytes, a version, an operator's number... by the
+ * status that its initialisation returned. */
+typedef struct {
+    uint32_t expected;
+    uint32_t found;
+} kit_engine_failure_t;
+
+/* Numbers to the status of a failed initialisation; zeros where the status says it all. */
+kit_engine_failure_t kit_engine_failure(const kit_engine_t *engine);
+
 /* Geometry of an initialised engine. */
 kit_engine_info_t kit_engine_info(const kit_engine_t *engine);
 

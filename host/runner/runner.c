@@ -6,7 +6,9 @@
 #include "kit_generated.h"
 #include "kit_link.h"
 #include "kit_probe.h"
+#include "kit_tap.h"
 #include "runner_io.h"
+#include "start_failure.h"
 
 #define VERSION 1u
 #define INPUT_HEADER_BYTES 16u
@@ -14,6 +16,16 @@
 #define LATENT_BYTES ((uint32_t)KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM)
 #define RESULT_BYTES (LATENT_BYTES + KIT_PACKET_BYTES)
 #define STAGE_BYTES 8u
+#define TAP_HEADER_BYTES 5u
+#define TAP_END 255u /* in place of a layer's number */
+
+#if defined(KIT_PROBES)
+#define MAGIC "KITP"
+#elif defined(KIT_TAPS)
+#define MAGIC "KITT"
+#else
+#define MAGIC "KITR"
+#endif
 
 static KIT_STORAGE_T storage;
 static uint8_t samples[KIT_FRAME_SAMPLES * sizeof(kit_sample_t)];
@@ -98,14 +110,38 @@ static bool write_probes(void)
 
 #endif
 
+#if defined(KIT_TAPS)
+
+static bool taps_written = true; /* so far, of this frame */
+
+/* Columns go out at once: a small board has no room for a layer. */
+void kit_tap(uint8_t layer, uint16_t position, const int8_t *column, uint16_t channels)
+{
+    const uint8_t header[TAP_HEADER_BYTES] = {layer, (uint8_t)position, (uint8_t)(position >> 8), (uint8_t)channels,
+                                              (uint8_t)(channels >> 8)};
+    taps_written = taps_written && kit_io_write(header, sizeof header) && kit_io_write(column, channels);
+}
+
+/* Mark the end of the frame's columns; false when not all of them were written. */
+static bool end_taps(void)
+{
+    const uint8_t end = TAP_END;
+    return taps_written && kit_io_write(&end, sizeof end);
+}
+
+#else
+
+static bool end_taps(void)
+{
+    return true;
+}
+
+#endif
+
 static bool write_header(uint32_t frames)
 {
     uint8_t header[OUTPUT_HEADER_BYTES];
-#if defined(KIT_PROBES)
-    memcpy(header, "KITP", 4);
-#else
-    memcpy(header, "KITR", 4);
-#endif
+    memcpy(header, MAGIC, 4);
     kit_put_u32(header + 4, VERSION);
     memcpy(header + 8, KIT_BUILD_HASH, KIT_BUILD_HASH_BYTES);
     kit_put_u32(header + 16, frames);
@@ -161,7 +197,7 @@ static int run_frames(const char *input, const char *output, uint32_t frames)
         if (wrong != NULL) {
             return fail(input, wrong);
         }
-        if (!kit_io_write(result, sizeof result) || !write_probes()) {
+        if (!end_taps() || !kit_io_write(result, sizeof result) || !write_probes()) {
             return fail(output, "cannot be written");
         }
     }
@@ -173,8 +209,9 @@ static int run_frames(const char *input, const char *output, uint32_t frames)
 
 int kit_runner_run(const char *input, const char *output)
 {
-    if (KIT_INIT(&storage) != KIT_OK) {
-        return fail("codec", "does not start; the rendered tables do not fit the runtime");
+    const kit_status_t started = KIT_INIT(&storage);
+    if (started != KIT_OK) {
+        return fail("codec does not start", kit_start_failure(started, kit_engine_failure(KIT_ENGINE(&storage))));
     }
     if (!kit_io_open_input(input)) {
         return fail(input, "cannot be opened");

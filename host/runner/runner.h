@@ -8,6 +8,11 @@
  *     OUT: "KITP" | ... as above ... | unit u32 (KIT_CYCLES_*) | stages u32
  *          | per frame: latents, packet, per stage: count u32, visits u32
  *
+ * An image with taps (kit_tap.h) begins OUT with "KITT" and puts every layer's columns before the latents, in the order
+ * in which the engine completes them:
+ *     OUT: "KITT" | ... as above ...
+ *          | per frame: per column: layer u8, position u16, channels u16, i8[channels]; layer u8 = 255; latents, packet
+ *
  * Every integer is little-endian. Samples are i16 when the model has up to 16 sample bits, else i32. */
 #ifndef KIT_RUNNER_H
 #define KIT_RUNNER_H

@@ -39,6 +39,8 @@ class Context:
     """Targets the validation runs on."""
     console: Console
     manifest: Manifest
+    tflm_roots: tuple[tuple[str, Path], ...] = ()
+    """TFLM_ROOT by board, see :func:`kit.host.engines.parse_tflm_roots`."""
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -24,7 +24,7 @@ def validate_targets(context: Context) -> None:
     from kit.host.firmware import Firmware
     from kit.host.validate import validate, vector_frames
 
-    device = Firmware(context.folder / "firmware")
+    device = Firmware(context.folder / "firmware", tflm_roots=context.tflm_roots)
     frames = vector_frames(device)
     with bar("validate", len(frames.frames)) as progress:
         report = validate(
@@ -65,6 +65,8 @@ def evaluate_and_report(context: Context) -> None:
         notes.append("The float autoencoder is not part of this build: its figures are in the model card.")
     if context.reporting.synthetic:
         notes.append("The frames are synthetic: they show that the path works, not how well it does on people.")
+    if context.config.firmware.engine == "tflm":
+        notes.append(f"Tensor arena: {facts['arena']['bytes']} bytes. {facts['arena']['provenance']}.")
     encoder = context.device_path().encoder
     document = write_report(
         context.folder,

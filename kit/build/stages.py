@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from textwrap import indent
 
+from kit.build.arena_stage import ARENA, arena_facts, measure_arena, recorded_arena
 from kit.build.frames import needs_root, vector_frames
 from kit.build.manifest import sha256_tree
 from kit.build.pipeline import Context, Stage
+from kit.build.rendered import ARTIFACTS, rendered_files
 from kit.build.report_stages import evaluate_and_report, validate_targets
 from kit.build.train_stages import export_int8, refit_weights
 from kit.build.zoo import WEIGHTS, entry_for
@@ -21,8 +23,6 @@ DECODER = ("decoder.keras", "decoder.npz", "decoder.json")
 TUNED = "tuned_decoder.keras"
 """The decoder as it goes with the INT8 encoder's latents, before its refit."""
 GRAPH = ("graph.json", "weights.npz")
-ARTIFACTS = ("config.yaml", "encoder.tflite", "codebook.npz", "graph.json", "weights.npz", "vectors.npz")
-"""What a firmware folder carries so that it can be validated anywhere."""
 
 
 def _dataset_hash(context: Context) -> str:
@@ -104,20 +104,9 @@ def make_vectors(context: Context) -> None:
 
 def render_all(context: Context) -> None:
     """Render encoder.h, codebook.h and the self-contained firmware folder."""
-    from kit.files import read_npz
-    from kit.graph.codebook import IntegerCodebook
-    from kit.graph.store import load
-    from kit.render.firmware import Vectors, copy_runtime, render_firmware
+    from kit.render.firmware import copy_runtime
 
-    vectors = read_npz(context.folder / "vectors.npz")
-    files = render_firmware(
-        context.config,
-        load(context.folder),
-        IntegerCodebook.load(context.folder / "codebook.npz"),
-        Vectors(vectors["frames"], vectors["packets"], str(vectors["source"])),
-        (context.folder / "encoder.tflite").read_bytes(),
-        context.manifest.facts["build_hash"],
-    )
+    files = rendered_files(context, recorded_arena(context))
     for name in ("encoder.h", "codebook.h"):
         atomic_write_text(context.folder / name, files[name])
     copy_runtime(context.folder / "firmware", files, {name: context.folder / name for name in ARTIFACTS})
@@ -127,10 +116,11 @@ def publish_generated(folder: Path) -> Path | None:
     """For a run inside the checkout, make ``firmware/generated`` a copy of its rendered files.
 
     Returns:
-        the folder, or None for a run that lies elsewhere: that must not replace what others compile.
+        the folder, or None for a run that lies elsewhere, or is for TensorFlow Lite Micro alone: neither must replace
+        what others compile without it.
     """
     root = checkout()
-    if root is None or not folder.resolve().is_relative_to(root):
+    if root is None or not folder.resolve().is_relative_to(root) or not _runs_aot(folder):
         return None
     source, target = folder / "firmware" / "generated", root / "firmware" / "generated"
     if not target.is_dir() or sha256_tree(source) != sha256_tree(target):
@@ -140,6 +130,10 @@ def publish_generated(folder: Path) -> Path | None:
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
     return target
+
+
+def _runs_aot(folder: Path) -> bool:
+    return any((folder / "firmware" / "generated").glob("*_model.c"))
 
 
 def make_server(context: Context) -> None:
@@ -189,8 +183,11 @@ def stage_list(context: Context) -> list[Stage]:
     tail = [
         Stage("vectors", "Reference vectors", device, ("vectors.npz",),
               ("signal", "model", "data", "packet", "quantize"), make_vectors, _reporting_hash),
-        Stage("render", "Firmware", ("encoder.tflite", "vectors.npz", *device), ("encoder.h", "codebook.h", "firmware"),
-              ("signal", "model", "packet", "quantize", "firmware"), render_all, _firmware_hash),
+        Stage("arena", "Tensor arena of TensorFlow Lite Micro", ("encoder.tflite", "vectors.npz", *device), (ARENA,),
+              ("signal", "model", "packet", "quantize", "firmware"), measure_arena, arena_facts),
+        Stage("render", "Firmware", ("encoder.tflite", "vectors.npz", ARENA, *device),
+              ("encoder.h", "codebook.h", "firmware"), ("signal", "model", "packet", "quantize", "firmware"),
+              render_all, _firmware_hash),
         Stage("server", "Server bundle", ("dataset.json", "codebook.npz", *DECODER), ("server",),
               ("signal", "model", "packet", "quantize"), make_server, _build_hash),
         Stage("validate", "Validation", ("firmware", "vectors.npz"), ("validation.json",), ("firmware",),

@@ -13,6 +13,16 @@ def command(
     data: Annotated[Path | None, typer.Option(help="Root folder of recordings (default: KIT_DATA).")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train anew instead of taking the trained weights.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/NAME).")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What runs the encoder: aot or tflm (default: firmware.engine).")
+    ] = None,
+    tflm_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TensorFlow Lite Micro, to measure its arena with and to validate on: DIR, or BOARD=DIR for one "
+            "board; may be repeated (default: TFLM_ROOT of the environment)."
+        ),
+    ] = None,
     target: Annotated[str, typer.Option(help="Validate on these, comma-separated: native, qemu:BOARD.")] = "native",
     stage: Annotated[str | None, typer.Option(help="Run one stage alone, from the artifacts on disk.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage, also those that are current.")] = False,
@@ -30,12 +40,13 @@ def command(
     from kit.build.pipeline import Context, run_stages
     from kit.build.stages import check_inputs, publish_generated, stage_list
     from kit.build.summary import print_ratios, print_summary
-    from kit.config import load_config
+    from kit.config import load_config, with_engine
     from kit.data.sources import find_root
+    from kit.host.engines import parse_tflm_roots
 
     begun = time.monotonic()
-    checked = load_config(find_config(config))
-    folder = out or Path("runs") / checked.name
+    checked = with_engine(load_config(find_config(config)), engine)
+    folder = out or Path("runs") / (checked.name if checked.firmware.engine == "aot" else f"{checked.name}-tflm")
     console = Console(soft_wrap=True)
     context = Context(
         config=checked,
@@ -45,6 +56,7 @@ def command(
         targets=tuple(part.strip() for part in target.split(",") if part.strip()),
         console=console,
         manifest=Manifest.load(folder),
+        tflm_roots=parse_tflm_roots(tflm_root or []),
     )
     check_inputs(context)
     print_ratios(checked, console)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 def command(
     run: Annotated[Path | None, typer.Option(help="Run folder (default: the firmware of this checkout).")] = None,
     firmware: Annotated[Path | None, typer.Option(help="Firmware folder, instead of --run.")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated: aot, tflm, tflm-wheel, reference; * is all of them, and skips what cannot run "
+            "(default: what the build was rendered for, and reference)."
+        ),
+    ] = "",
     target: Annotated[
         str,
         typer.Option(
@@ -25,6 +32,14 @@ def command(
             "are all emulated boards, and skip those whose tools are not installed."
         ),
     ] = "native",
+    layers: Annotated[bool, typer.Option("--layers", help="Compare the output of every layer too.")] = False,
+    tflm_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TensorFlow Lite Micro for engine tflm: DIR, or BOARD=DIR for one board; may be repeated (default: "
+            "TFLM_ROOT of the environment)."
+        ),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(min=1, help="At most so many frames (default: all; --random: 64; per encoder: 200).")
     ] = None,
@@ -42,11 +57,13 @@ def command(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML.")] = None,
 ) -> None:
-    """Run reference frames on every target and compare latents, indices and packets bit for bit.
+    """Run reference frames on every engine and target and compare latents, indices and packets bit for bit.
 
-    Exit code 1 when a target differs, fails, or none ran.
+    What departs is explained: the first layer, the pattern and the cause. Exit code 1 when a cell differs or fails,
+    when none ran, or none of an engine that was named.
     """
     from kit.errors import ConfigError
+    from kit.host.engines import parse_engines, parse_tflm_roots
     from kit.host.firmware import Firmware, firmware_folder
     from kit.host.report_files import write_junit, write_report_json
     from kit.host.targets import parse_targets
@@ -54,21 +71,26 @@ def command(
     if data is not None and random:
         raise ConfigError("--data and --random name two sources of frames", "give one of them")
     targets = parse_targets(target)
+    engines = parse_engines(engine) if engine else ()
+    roots = parse_tflm_roots(tflm_root or [])
     if config or architectures:
+        if engines or layers:
+            raise ConfigError("--engine and --layers are for one build", "give --run or --firmware")
         if junit is not None:
             raise ConfigError("--junit is for one build", "use --json")
         counts = (0 if random else frames or 200, (frames or 64) if random else random_frames)
         _many(config or [], architectures, targets, data, counts, seed, "*" in target, json_path)
         return
-    device = Firmware(firmware_folder(run, firmware))
+    device = Firmware(firmware_folder(run, firmware), tflm_roots=roots)
     chosen = _frames(device, data, frames, random, random_frames, seed)
-    report = _validate(device, targets, chosen, "*" in target)
-    _print(report)
+    report = _validate(device, (engines, targets), chosen, layers, "*" in engine + target)
+    print_matrix(report)
     if json_path is not None:
         write_report_json(json_path, report)
     if junit is not None:
         write_junit(junit, report)
-    if not report.passed or not _any_ran(report, targets):
+    named = [name for name in engine.replace(" ", "").split(",") if name and name != "*"]
+    if not report.passed or not _any_ran(report, targets, named):
         raise typer.Exit(1)
 
 
@@ -106,36 +128,48 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _validate(device: Firmware, targets: tuple[str, ...], chosen: FrameSet, skip_absent: bool) -> Report:
+def _validate(
+    device: Firmware, axes: tuple[tuple[str, ...], tuple[str, ...]], chosen: FrameSet, layers: bool, skip_absent: bool
+) -> Report:
     from kit.host.validate import validate
 
+    engines, targets = axes
     with _progress() as bar:
         task = bar.add_task("starting", total=len(chosen.frames))
 
         def progress(target: str, done: int, total: int) -> None:
             bar.update(task, description=target, completed=done, total=total)
 
-        return validate(device, targets, chosen, skip_absent=skip_absent, progress=progress)
+        return validate(
+            device, targets, chosen, engines=engines, layers=layers, skip_absent=skip_absent, progress=progress
+        )
 
 
-def _any_ran(report: Report, targets: tuple[str, ...]) -> bool:
-    return any(outcome.state != "skipped" for outcome in report.outcomes if outcome.target in targets)
+def _any_ran(report: Report, targets: tuple[str, ...], named: list[str]) -> bool:
+    """Something of what was asked for ran: of the targets, and of each engine that was named."""
+    ran = [outcome for outcome in report.outcomes if outcome.state != "skipped"]
+    if named:
+        return set(named) <= {outcome.engine for outcome in ran}
+    return any(outcome.target in targets for outcome in ran) or any(outcome.truth for outcome in ran)
 
 
-def _print(report: Report) -> None:
+def print_matrix(report: Report) -> None:
+    """Print the matrix, and below it what each cell has to say."""
     from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
-    build = f"{report.name}, build {report.build_hash}, engine {report.engine}"
+    from kit.host.matrix_table import matrix_table, notes, summary
+
+    console = Console(highlight=False)
+    build = f"{report.name}, build {report.build_hash}, rendered for {report.engine}"
     console.print(f"{build}: {report.frames} frames of {report.source}; truth: {report.truth}", markup=False)
-    marks = {"passed": "[green]passed[/green]", "failed": "[red]FAILED[/red]", "skipped": "[yellow]skipped[/yellow]"}
-    for outcome in report.outcomes:
-        console.print(f"  {marks[outcome.state]}  {outcome.target:20s} ", end="")
-        console.print(outcome.detail, markup=False)
-        if outcome.link_text:
-            console.print(f"          {outcome.link_text}", markup=False)
-        if outcome.layer is not None:
-            console.print(f"          first layer that differs: {outcome.layer}", markup=False)
+    console.print(matrix_table(report))
+    for cells, sentences in notes(report).items():
+        console.print(f"{cells}:", markup=False, style="bold")
+        for text in sentences:
+            console.print(Padding(Text(text), (0, 0, 0, 2)))
+    console.print(summary(report), markup=False)
 
 
 # ---- many encoders ----

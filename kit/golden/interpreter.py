@@ -21,6 +21,7 @@ from kit.files import sha256_bytes
 from kit.graph.container import ModelView, open_model
 from kit.graph.ir import Encoder
 from kit.graph.reader import read_tflite
+from kit.graph.taps import model_taps
 
 PACKAGE = "tflite_micro"
 TRIAL_SECONDS = 60
@@ -83,21 +84,42 @@ def golden_layers(model: bytes, frame: NDArray[np.int8]) -> dict[str, NDArray[np
     Raises:
         as :func:`golden_latents`.
     """
-    encoder, interpreter = _prepare(model, frame[None], preserve=True)
-    interpreter.set_input(frame.reshape(1, 1, -1, 1), 0)
-    interpreter.invoke()
-    view = open_model(model)
-    numbers = [n for op in view.operators for n in op.outputs]
-    if encoder.graph.opaque:
-        names = {n: view.tensors[n].name for n in numbers if _is_column_tensor(view, n)}
-    else:
-        names = {n: encoder.graph.tensors[i + 1].name for i, n in enumerate(numbers)}
-    return {name: _tensor(interpreter, number) for number, name in names.items()}
+    graph = _prepare(model, frame[None], preserve=True)[0].graph
+    outputs = golden_taps(model, frame[None])
+    tensors = open_model(model).tensors
+    taps = model_taps(open_model(model))
+    if graph.opaque:
+        return {tensors[tap.tensor].name: output[0] for tap, output in zip(taps, outputs, strict=True)}
+    return {graph.tensors[i + 1].name: output[0] for i, output in enumerate(outputs)}
 
 
-def _is_column_tensor(view: ModelView, number: int) -> bool:
-    tensor = view.tensors[number]
-    return tensor.type_name == "INT8" and len(tensor.shape) == 4 and tensor.shape[:2] == (1, 1)
+def golden_taps(
+    model: bytes, inputs: NDArray[np.int8], progress: Callable[[int, int], None] | None = None
+) -> tuple[NDArray[np.int8], ...]:
+    """Outputs of every layer that has a tap (:func:`kit.graph.taps.model_taps`), for many frames.
+
+    Args:
+        model: content of a full-integer .tflite.
+        inputs: int8[n, T].
+        progress: called with (frames done, frames in all) after each frame.
+
+    Returns:
+        int8[n, W, C] of each.
+
+    Raises:
+        as :func:`golden_latents`.
+    """
+    _, interpreter = _prepare(model, inputs, preserve=True)
+    taps = model_taps(open_model(model))
+    outputs = tuple(np.empty((len(inputs), tap.columns, tap.channels), np.int8) for tap in taps)
+    for i, frame in enumerate(inputs):
+        interpreter.set_input(frame.reshape(1, 1, -1, 1), 0)
+        interpreter.invoke()
+        for tap, output in zip(taps, outputs, strict=True):
+            output[i] = _tensor(interpreter, tap.tensor)
+        if progress is not None:
+            progress(i + 1, len(inputs))
+    return outputs
 
 
 def _tensor(interpreter: Any, number: int) -> NDArray[np.int8]:

@@ -80,7 +80,7 @@ def _windows(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[Any]:
     return sliding_window_view(padded, node.kernel, axis=1)[:, :: node.stride]
 
 
-def _accumulate(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[np.int64]:
+def accumulate(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[np.int64]:
     """Accumulators of a node, bias included: int8[n, W, in] -> int64[n, W', out]."""
     windows = _windows(encoder, node, x)
     weights = encoder.node_weights(node).astype(windows.dtype)
@@ -98,7 +98,7 @@ def _accumulate(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[np
 def run_node(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[np.int8]:
     """Output of one node: int8[n, W, in] -> int8[n, W', out]."""
     zero_point = encoder.graph.tensors[node.output].zero_point
-    y = requantize(_accumulate(encoder, node, x), node.requant) + zero_point
+    y = requantize(accumulate(encoder, node, x), node.requant) + zero_point
     return np.clip(y, node.act_min, node.act_max).astype(np.int8)
 
 

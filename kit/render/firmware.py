@@ -20,6 +20,7 @@ from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
 from kit.render.environment import environment, origin_of, render_template
 from kit.render.protocol import render_protocol_header
+from kit.render.tflm import Arena, tflm_view
 from kit.render.views import codebook_view, encoder_file_view, model_view, plan_view, step_macs_max, vectors_view
 from kit.wire.packet import PacketLayout
 from kit.wire.scale import lsb_bits
@@ -54,6 +55,14 @@ class Vectors:
     source_label: str
 
 
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """The engine that runs unless the compiler is told another, and all that the files are rendered for."""
+
+    name: str
+    rendered: tuple[str, ...]
+
+
 def render_firmware(
     config: Config,
     encoder: Encoder,
@@ -61,6 +70,7 @@ def render_firmware(
     vectors: Vectors,
     model_bytes: bytes,
     build_hash: str,
+    arena: Arena | None = None,
 ) -> dict[str, str]:
     """Every file of ``generated/``.
 
@@ -71,6 +81,8 @@ def render_firmware(
         vectors: at least ``firmware.embedded_frames`` frames; the first ones are carried in the firmware.
         model_bytes: the .tflite.
         build_hash: 16 hex digits.
+        arena: measured size of the tensor arena; with it, an encoder of the aot engine is rendered for TensorFlow Lite
+            Micro too (make's ENGINE=tflm). The tflm engine needs it.
 
     Returns:
         File name to text, in name order; the same for the same arguments on any machine.
@@ -93,23 +105,39 @@ def render_firmware(
         "vectors": vectors_view(embedded.frames, embedded.packets, embedded.source_label),
         "step_macs_max": step_macs_max(encoder, codebook),
     }
-    if config.firmware.engine == "aot":
+    engines = _engines(config, arena)
+    if "aot" in engines:
         context["plan"] = plan_view(encoder, model.prefix)
+    if arena is not None:
+        context["tflm"] = tflm_view(model_bytes, arena)
+    context["engine"] = EngineView(config.firmware.engine, engines)
     names = dict(_COMMON)
     names.update({f"{model.prefix}_{name}": template for name, template in _PREFIXED.items()})
-    names.update({f"{model.prefix}_{name}": template for name, template in _engine_templates(config).items()})
+    for engine in engines:
+        names.update({f"{model.prefix}_{name}": template for name, template in _engine_templates(engine).items()})
     files = {name: render_template(template, origin, context) for name, template in names.items()}
     files["kit_protocol.h"] = render_protocol_header(environment())
     return dict(sorted(files.items()))
 
 
-def _engine_templates(config: Config) -> dict[str, str]:
-    """Templates in the folder of the chosen engine, by the name of the file they become, without symbol prefix."""
-    engine = config.firmware.engine
+def _engines(config: Config, arena: Arena | None) -> tuple[str, ...]:
+    """Engines to render for: the configured one, and TensorFlow Lite Micro beside the ahead-of-time engine."""
+    if config.firmware.engine == "aot":
+        return ("aot",) if arena is None else ("aot", "tflm")
+    if arena is None:
+        raise RenderError(
+            "the size of the tensor arena is not known",
+            "install the tflite-micro package or set TFLM_ROOT, which measure it, or set firmware.arena_bytes",
+        )
+    return ("tflm",)
+
+
+def _engine_templates(engine: str) -> dict[str, str]:
+    """Templates in the folder of an engine, by the name of the file they become, without symbol prefix."""
     folder = asset("firmware_templates") / engine
     found = sorted(folder.glob("*.j2")) if folder.is_dir() else []
     if not found:
-        raise RenderError(f"there are no templates for engine {engine}", "set firmware.engine: aot")
+        raise RenderError(f"there are no templates for engine {engine}", "reinstall rvq-firmware-kit")
     return {path.name.removesuffix(".j2"): f"{engine}/{path.name}" for path in found}
 
 

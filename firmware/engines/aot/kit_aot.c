@@ -7,6 +7,7 @@
 #include "kit_aot_kernels.h"
 #include "kit_aot_value.h"
 #include "kit_probe.h"
+#include "kit_tap.h"
 
 #if defined(KIT_ISA_HELIUM)
 #include <arm_mve.h>
@@ -47,6 +48,13 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     info.dims = (uint8_t)last->out_channels;
     info.scratch_bytes = model->activation_bytes;
     return info;
+}
+
+kit_engine_failure_t kit_engine_failure(const kit_engine_t *engine)
+{
+    const kit_engine_failure_t none = {0, 0};
+    (void)engine;
+    return none;
 }
 
 const char *kit_engine_name(void)
@@ -244,6 +252,30 @@ static void slide(int8_t *window, unsigned by, unsigned bytes)
 
 #endif
 
+#if defined(KIT_TAPS)
+
+/* Hand out `count` output columns that a layer has just completed, the first of them number `position`. */
+static void tap(const kit_aot_layer_t *layer, unsigned number, unsigned position, const int8_t *columns, unsigned count)
+{
+#if defined(KIT_ISA_DSP)
+    static int8_t narrow[KIT_TAP_CHANNELS_MAX]; /* what the kernels keep as int16 */
+#endif
+    for (; count != 0; count--, position++, columns += layer->out_pitch) {
+        const int8_t *column = columns;
+#if defined(KIT_ISA_DSP)
+        if (layer->out_wide) {
+            for (unsigned channel = 0; channel < layer->out_channels; channel++) {
+                narrow[channel] = (int8_t)kit_aot_get(columns, channel, 1u);
+            }
+            column = narrow;
+        }
+#endif
+        kit_tap((uint8_t)number, (uint16_t)position, column, layer->out_channels);
+    }
+}
+
+#endif
+
 /* Compute the next `count` output columns of a layer and move its window on. */
 static inline void produce(kit_engine_t *engine, unsigned number, kit_aot_progress_t *progress, int8_t *columns,
                            unsigned count)
@@ -256,6 +288,9 @@ static inline void produce(kit_engine_t *engine, unsigned number, kit_aot_progre
     } else {
         kit_aot_conv(layer, window, columns, count);
     }
+#if defined(KIT_TAPS)
+    tap(layer, number, progress->produced, columns, count);
+#endif
     progress->produced = (uint16_t)(progress->produced + count);
     const unsigned passed = count * layer->stride;
     if (passed < progress->held) {

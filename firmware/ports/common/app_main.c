@@ -21,9 +21,7 @@ static kit_app_t app;
 int main(void)
 {
     kit_port_init();
-    if (kit_app_init(&app) != KIT_OK) {
-        return 1; /* the rendered tables do not fit the runtime; the build asserts it, so only a damaged image gets here */
-    }
+    (void)kit_app_init(&app); /* a codec that does not start tells the host why */
     for (;;) {
         kit_port_watchdog();
         if (!kit_app_poll(&app)) {

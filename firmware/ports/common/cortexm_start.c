@@ -8,6 +8,11 @@ extern const uint32_t kit_data_load[];
 extern uint32_t kit_data_start[], kit_data_end[];
 extern uint32_t kit_bss_start[], kit_bss_end[];
 
+#if defined(KIT_ENGINE_TFLM)
+typedef void (*kit_constructor_t)(void);
+extern const kit_constructor_t kit_init_array_start[], kit_init_array_end[];
+#endif
+
 extern int main(void);
 void kit_reset(void);
 
@@ -33,6 +38,11 @@ void kit_reset(void)
     for (volatile uint32_t *to = kit_bss_start; to < kit_bss_end; to++) {
         *to = 0;
     }
+#if defined(KIT_ENGINE_TFLM)
+    for (const kit_constructor_t *each = kit_init_array_start; each < kit_init_array_end; each++) {
+        (*each)();
+    }
+#endif
     kit_exit(main());
 }
 
