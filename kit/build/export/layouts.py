@@ -121,7 +121,7 @@ def find_layout(name: str | None) -> Layout:
     Raises:
         ConfigError: none given, or unknown.
     """
-    if name not in LAYOUTS:
+    if name is None or name not in LAYOUTS:
         what = "--export needs a layout" if name is None else f"no layout {name!r}"
         raise ConfigError(what, f"--layout is one of: {', '.join(LAYOUTS)}")
     return LAYOUTS[name]
