@@ -80,7 +80,8 @@ class CaptureReader:
         except BaseException:
             self._file.close()
             raise
-        self._parser.packet_bytes = self._parser.packet_head.size + self.header.layout.body_bytes
+        layout, head = self.header.layout, self._parser.packet_head.size
+        self._parser.packet_bytes = range(head + layout.body_bytes_min, head + layout.body_bytes + 1)
         self._session = -1
         self._tracker = SequenceTracker()
         self._next_number = 0

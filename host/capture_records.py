@@ -58,6 +58,14 @@ def hello_from_dict(values: dict[str, Any]) -> Hello:
     return hello
 
 
+def hello_to_dict(hello: Hello) -> dict[str, Any]:
+    """Inverse of :func:`hello_from_dict`; ``coding`` only where it is not fixed, so that older kits read the file."""
+    values = asdict(hello)
+    if hello.coding == "fixed":
+        del values["coding"]
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class CaptureHeader:
     """What a capture is; enough to read its indices without any other file.
@@ -88,13 +96,18 @@ class CaptureHeader:
         return self.hello.build_hash
 
     def frames(self, body: bytes) -> list[bytes]:
-        """The frame bodies of a packet body, oldest first."""
-        size = self.layout.frame_bytes
-        return [body[at : at + size] for at in range(0, self.layout.body_bytes, size)]
+        """The frame bodies of a packet body, oldest first.
+
+        Raises:
+            ShapeError: no body of this layout.
+        """
+        return self.layout.split(body)
 
     def to_json(self) -> bytes:
         """Payload of the HEADER record."""
-        return to_json({**asdict(self), "format": VERSION})
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values.update(hello=hello_to_dict(self.hello), layout=self.layout.to_dict(), format=VERSION)
+        return to_json(values)
 
     @classmethod
     def from_json(cls, payload: bytes) -> CaptureHeader:
@@ -232,8 +245,8 @@ class Parser:
         self.version = version
         self.head_bytes = _HEADS[version].size
         self.packet_head = _PACKETS[version]
-        self.packet_bytes: int | None = None
-        """Length of a PACKET payload, once the header is known."""
+        self.packet_bytes: range | None = None
+        """Lengths of a PACKET payload, once the header is known."""
 
     def payload_bytes(self, head: bytes) -> int | None:
         """Payload length that a head announces, None where it is not the head of a record."""
@@ -245,7 +258,7 @@ class Parser:
                 return None
         if not HEADER <= kind <= KINDS_MAX or length > PAYLOAD_BYTES_MAX:
             return None
-        if kind == PACKET and self.packet_bytes is not None and length != self.packet_bytes:
+        if kind == PACKET and self.packet_bytes is not None and length not in self.packet_bytes:
             return None
         return int(length)
 

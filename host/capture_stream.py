@@ -29,6 +29,8 @@ class Stream:
         self._writer = capture.writer
         self._state = capture.state
         self._options = capture.options
+        bundle = capture.state.bundle
+        self._layout = capture.state.header.layout.with_model(None if bundle is None else bundle.coding)
         self._link = link
         self._request = -1
         # What the hello met is not part of the stream.
@@ -120,7 +122,7 @@ class Stream:
             return
         body = message.data("body")
         try:
-            state.header.layout.unpack_packet(body)
+            self._layout.check(body)
         except ShapeError:
             # A right check value over impossible content: damage that a CRC of 16 bits lets through once in 65536.
             state.malformed += 1

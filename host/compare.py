@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -117,24 +116,3 @@ def compare(want: RunResult, got: RunResult) -> Comparison:
         at = tuple(int(i) for i in np.argwhere(masks[field][frame])[0])
         first = _named(field, AXES[field], frame, at, getattr(want, field)[frame], getattr(got, field)[frame])
     return Comparison(total, int(bad.sum()), counts, first)
-
-
-def first_layer_mismatch(
-    frame: int, want: Mapping[str, NDArray[np.int8]], got: Mapping[str, NDArray[np.int8]]
-) -> Mismatch | None:
-    """First differing value of one frame's layers, int8[W, C] each, in the order of ``want``; None when all are equal.
-
-    Raises:
-        MismatchError: no layer in common, or layers of different shapes.
-    """
-    names = [name for name in want if name in got]
-    if not names:
-        raise MismatchError("the two runs have no layer in common", "compare runs of one encoder")
-    for name in names:
-        if want[name].shape != got[name].shape:
-            raise MismatchError(f"layer {name} has shape {list(got[name].shape)}, want {list(want[name].shape)}")
-        places = np.argwhere(want[name] != got[name])
-        if len(places):
-            at = tuple(int(i) for i in places[0])
-            return _named(name, ("t", "c"), frame, at, want[name], got[name])
-    return None

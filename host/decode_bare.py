@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from kit.errors import CaptureError
+from kit.errors import CaptureError, ShapeError
 from kit.host.decode_source import DeviceClock, Event, Frame, Missing, Session, SourceFacts, SourceNotes
 from kit.host.sequence import SequenceTracker
 from kit.server.bundle import Bundle
-from kit.wire.bare import HEADER_BYTES, bare_bytes
-from kit.wire.packet import PacketLayout
+from kit.wire.bare import HEADER_BYTES, bare_bytes, read_bare
 
 
 class BareSource:
@@ -23,16 +22,15 @@ class BareSource:
             CaptureError: it cannot, or does not.
         """
         self.path = path
-        layout = PacketLayout.from_config(bundle.config)
-        self._size = bare_bytes(layout)
+        layout = bundle.layout
         self._facts = SourceFacts(layout, float(bundle.config.signal.sample_rate_hz), bundle.build_hash)
         try:
             length = path.stat().st_size
         except OSError as error:
             raise CaptureError(f"cannot read {path}: {error.strerror}", "give a file of bare packets") from None
-        if length % self._size:
+        if not layout.variable and length % bare_bytes(layout):
             raise CaptureError(
-                f"{path}: {length} bytes are no whole number of bare packets of {self._size} bytes",
+                f"{path}: {length} bytes are no whole number of bare packets of {bare_bytes(layout)} bytes",
                 "give the bundle of the build that sent them, or cut off what stands behind the last whole packet",
             )
 
@@ -60,13 +58,17 @@ class BareSource:
                 yield Missing((number - before) * per_packet, "lost")
             end = (number + 1) * per_packet * layout.frame_samples
             last_s = clock.push(number, 0, int.from_bytes(data[2:4], "little"), (end - 1) / rate)
-            for position, body in enumerate(layout.frames(data[HEADER_BYTES:]), 1):
-                yield Frame(body.tobytes(), float("nan"), last_s - (per_packet - position) * frame_s)
+            for position, body in enumerate(layout.split(data[HEADER_BYTES:]), 1):
+                yield Frame(body, float("nan"), last_s - (per_packet - position) * frame_s)
 
     def _packets(self) -> Iterator[bytes]:
         try:
             with self.path.open("rb") as stream:
-                while len(data := stream.read(self._size)) == self._size:
-                    yield data
+                yield from read_bare(stream, self._facts.layout)
+        except ShapeError as error:
+            raise CaptureError(
+                f"{self.path}: {error.what}",
+                "give the bundle of the build that sent them, or cut off what stands behind the last whole packet",
+            ) from None
         except OSError as error:
             raise CaptureError(f"cannot read {self.path} to its end: {error.strerror}", "check the disk") from None

@@ -105,12 +105,15 @@ def find_facts(source: Source, extent: Extent, bundle: Bundle, conceal_single: b
             "give the server folder of the build that was captured",
         )
     config, layout = bundle.config, found.layout
-    sizes = (layout.frame_samples, layout.latent_positions, layout.num_levels, layout.side_information)
+    sizes = (
+        layout.frame_samples, layout.latent_positions, layout.num_levels, layout.side_information, layout.coding
+    )  # fmt: skip
     if sizes != (
         config.signal.frame_samples,
         config.latent_positions,
         config.model.num_levels,
         config.packet.side_information,
+        config.packet.coding,
     ):
         raise CaptureError("the capture's packet layout is not that of its build", "capture again")
     side = layout.side_information
@@ -136,7 +139,7 @@ class BlockReader:
     def __init__(self, source: Source, facts: Facts, bundle: Bundle) -> None:
         self.concealed = self.unreadable = 0
         self._source = source
-        self._layout = facts.source.layout
+        self._layout = facts.source.layout.with_model(bundle.coding)
         self._conceal = facts.conceal
         self._order = predictor_order(facts.source.sample_rate_hz)
         self._bundle = bundle
@@ -212,10 +215,9 @@ class BlockReader:
     def _unpack(self, rows: list[Frame | str], state: NDArray[np.uint8]) -> Packets:
         """Fields of the received rows, 0 elsewhere; rows of impossible content become missing."""
         layout = self._layout
-        bodies = np.zeros((len(rows), layout.frame_bytes), np.uint8)
-        for number, row in enumerate(rows):
-            if isinstance(row, Frame):
-                bodies[number] = np.frombuffer(row.body, np.uint8)
+        # Of no frame stands the shortest body that there is.
+        none = layout.pack(np.zeros((layout.latent_positions, layout.num_levels), np.uint16))
+        bodies = layout.rows([row.body if isinstance(row, Frame) else none for row in rows])
         try:
             return layout.unpack_batch(bodies)
         except ShapeError:
@@ -225,7 +227,7 @@ class BlockReader:
                 except ShapeError:
                     rows[number] = "unreadable"
                     state[number] = MISSING
-                    bodies[number] = 0
+                    bodies[number] = layout.rows([none])[0]
                     self.unreadable += 1
             return layout.unpack_batch(bodies)
 

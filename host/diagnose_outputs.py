@@ -20,6 +20,7 @@ def diagnose_outputs(
     inputs: NDArray[np.int8],
     latents: NDArray[np.int8] | None,
     indices: NDArray[np.uint16],
+    prefer: str = "",
 ) -> Finding | None:
     """The habit that, in every layer, gives what was observed; None where nothing differs.
 
@@ -29,6 +30,7 @@ def diagnose_outputs(
         inputs: int8[n, T], normalised frames.
         latents: int8[n, P, D] as observed; None where they were not.
         indices: uint16[n, P, M] as observed.
+        prefer: key of the habit that is named where another explains as much.
     """
     if not len(inputs):
         return None
@@ -43,7 +45,8 @@ def diagnose_outputs(
         return None
     found = []
     for order, (key, sentence, tried) in enumerate(_chains(encoder, inputs)):
-        found.append((int(np.count_nonzero(values(tried) != got)), order, key, sentence))
+        rank = -1 if key == prefer else order
+        found.append((int(np.count_nonzero(values(tried) != got)), rank, key, sentence))
     left, _, key, sentence = min(found)
     explained = max(0, differing - left)
     return Finding(

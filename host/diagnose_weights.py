@@ -38,9 +38,10 @@ def _readings(weights: NDArray[np.int8], names: tuple[str, ...]) -> Iterator[tup
     for order in permutations(range(weights.ndim)):
         axes = f"[{']['.join(names[axis] for axis in order)}]"
         if order != tuple(range(weights.ndim)):
-            back = np.argsort(order)
-            read = weights.reshape(-1).reshape([shape[axis] for axis in order]).transpose(back)
+            read = weights.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
             yield f"as {axes}, but they are stored as {written}", np.ascontiguousarray(read)
+            stored = np.ascontiguousarray(weights.transpose(order)).reshape(shape)
+            yield f"as {written}, but they are stored as {axes}", stored
     for axis, name in enumerate(names):
         yield f"with the axis '{name}' reversed", np.ascontiguousarray(np.flip(weights, axis))
     for axis, name in enumerate(names):

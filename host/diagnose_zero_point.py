@@ -8,19 +8,23 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.host.hypothesis import Evidence, Hypothesis, Output, changed
+from kit.graph.ir import weight_sums
+from kit.host.hypothesis import Evidence, Hypothesis, Output
 from kit.reference.encoder import accumulate, requantize
 
+CANDIDATES = range(-256, 256)
+"""Zero points tried: those of int8, and what comes of one that is counted twice or not at all."""
+
 PROBE_VALUES = 20_000
-"""Values that every possible zero point is tried on."""
+"""Values that each of them is tried on."""
 
 
 def zero_point_hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     """The input and the output zero point that fit best, where they are not the model's."""
     given, result = evidence.zero_points
     kinds: tuple[tuple[str, int, Callable[[int], Output]], ...] = (
-        ("input", given, partial(_input_output, evidence)),
-        ("input", given, partial(_offset_output, evidence)),
+        ("input", given, partial(_input_output, evidence, padding_too=False)),
+        ("input", given, partial(_input_output, evidence, padding_too=True)),
         ("output", result, partial(_output_output, evidence, clamps_move=True)),
         ("output", result, partial(_output_output, evidence, clamps_move=False)),
     )
@@ -35,24 +39,30 @@ def _best(evidence: Evidence, given: int, output: Callable[[int], Output]) -> in
     values = evidence.got[0].size
     few = evidence.frames(np.arange(min(len(evidence.got), max(1, PROBE_VALUES // values))))
     scores = {}
-    for value in range(-128, 128):
+    for value in CANDIDATES:
         if value != given:
-            tried = output(value)
-            scores[value] = (int(np.count_nonzero(few.cut(tried(few.x)) != few.got)), abs(value - given))
+            scores[value] = (int(np.count_nonzero(few.cut(output(value)(few.x)) != few.got)), abs(value - given))
     return min(scores, key=lambda value: scores[value])
 
 
-def _input_output(evidence: Evidence, value: int) -> Output:
-    """Another input zero point; padding columns still count as zero, as where they are left out."""
-    return changed(evidence, zero_points=(value, evidence.zero_points[1]))
+def _input_output(evidence: Evidence, value: int, padding_too: bool) -> Output:
+    """Another input zero point. What that adds to an accumulator is the same for every frame: the sum of the weights
+    that see the frame, or of all of them where padding columns hold the model's zero point and are offset as well."""
+    encoder, node, (given, _) = evidence.encoder, evidence.node, evidence.zero_points
+    by = given - value
+    # One more than the zero point, or one less where there is no more, is a centred 1 or -1 in every column.
+    step = 1 if given < 127 else -1
+    column = np.full((1, *evidence.x.shape[1:]), given + step, np.int8)
+    sums = (accumulate(encoder, node, column) - encoder.node_bias(node)) * step
+    if padding_too:
+        sums = np.broadcast_to(weight_sums(encoder, node)[0], sums.shape)
+    return lambda x: _finish(evidence, accumulate(encoder, node, x) + by * sums)
 
 
-def _offset_output(evidence: Evidence, value: int) -> Output:
-    """Another offset of the input, while padding columns hold the model's zero point."""
-    node, (given, result) = evidence.node, evidence.zero_points
-    offset = changed(evidence, zero_points=(value, result), pad_left=0, pad_right=0)
-    padding = ((0, 0), (node.pad_left, node.pad_right), (0, 0))
-    return lambda x: offset(np.pad(x, padding, constant_values=given))
+def _finish(evidence: Evidence, acc: NDArray[np.int64]) -> NDArray[np.int8]:
+    node, (_, zero_point) = evidence.node, evidence.zero_points
+    y = requantize(acc, node.requant) + zero_point
+    return np.clip(y, node.act_min, node.act_max).astype(np.int8)
 
 
 def _output_output(evidence: Evidence, value: int, clamps_move: bool) -> Output:

@@ -16,6 +16,9 @@ from kit.host.layer_compare import LayerComparison, compare_layers
 from kit.host.runners import Layers, RunResult, firmware_taps
 from kit.reference.normalise import lsb_bits, normalise
 
+OUTPUT_FRAMES_MAX = 2048
+"""Frames that latents or indices are diagnosed on: habits that differ in one value of many thousands need many."""
+
 _STAGES = {
     "mean": "normalisation departs, before the encoder: the mean of a frame is another",
     "scale_code": "normalisation departs, before the encoder: the scale of a frame is another",
@@ -95,24 +98,30 @@ def explain_layers(
 
 
 def explain_outputs(
-    firmware: Firmware, frames: NDArray[Any], want: RunResult, got: RunResult, comparison: Comparison
+    firmware: Firmware,
+    frames: NDArray[Any],
+    got: RunResult,
+    comparison: Comparison,
+    recorded: bool = False,
 ) -> Explanation:
     """What the packets alone tell, or packets and latents.
 
     Args:
         firmware: the build.
         frames: raw frames [n, T].
-        want: the golden's results.
-        got: the observed ones.
-        comparison: of the two.
+        got: the observed results.
+        comparison: of the golden's with them.
+        recorded: the observed ones were computed elsewhere and recorded.
     """
     stage = stage_of(comparison)
     if stage or firmware.encoder.graph.opaque:
         return Explanation(stage=stage)
-    chosen = departing_frames(want, got)
-    inputs = normalised(firmware, frames[chosen])
-    latents = None if got.latents is None else got.latents[chosen]
-    finding = diagnose_outputs(firmware.encoder, firmware.codebook, inputs, latents, got.indices[chosen])
+    few = slice(OUTPUT_FRAMES_MAX)
+    latents = None if got.latents is None else got.latents[few]
+    inputs = normalised(firmware, frames[few])
+    # Recorded results come from a computer, where TensorFlow Lite's default is XNNPACK; no device has its float32.
+    prefer = "xnnpack" if recorded else ""
+    finding = diagnose_outputs(firmware.encoder, firmware.codebook, inputs, latents, got.indices[few], prefer)
     return Explanation(findings=() if finding is None else (finding,))
 
 

@@ -19,6 +19,7 @@ from kit.graph.ir import Encoder
 from kit.graph.store import load
 from kit.host.boards import BOARDS, NATIVE, PROCESSES
 from kit.host.toolchain import require_tool
+from kit.wire.coding import CodingModel, load_coding
 from kit.wire.packet import PacketLayout
 
 ImageKind = Literal["runner", "app", "speed", "arena"]
@@ -90,14 +91,20 @@ class Firmware:
         return IntegerCodebook.load(self.artifacts / "codebook.npz")
 
     @cached_property
+    def coding(self) -> CodingModel | None:
+        """What indices are range-coded with; None where they have a fixed width."""
+        return load_coding(self.config, self.artifacts)
+
+    @cached_property
     def build_hash(self) -> str:
         """16 hex digits of what the artifacts compute; what every target must report."""
-        return build_hash(self.config, self.encoder, self.codebook)
+        coding = self.coding
+        return build_hash(self.config, self.encoder, self.codebook, None if coding is None else coding.arrays())
 
     @property
     def layout(self) -> PacketLayout:
         """Packet layout of the build."""
-        return PacketLayout.from_config(self.config)
+        return PacketLayout.from_config(self.config, self.coding)
 
     @property
     def latent_bytes(self) -> int:
@@ -200,6 +207,9 @@ def _native_compiler() -> str:
 
 
 def _first_error(output: str) -> str:
+    """The line that says why; what make adds about the failure of a recipe says only that it failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("make")]
     marked = [line for line in lines if any(mark in line for mark in _ERROR_MARKS)]
-    return (marked or lines or ["no output"])[0]
+    reasons = [line for line in said if line in marked]
+    return (reasons or said or marked or lines or ["no output"])[0]

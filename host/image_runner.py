@@ -100,7 +100,7 @@ class ImageRunner:
             out = folder / "out"
             if not out.is_file():
                 raise RunnerError(f"{self.name}: the runner wrote no output", "rebuild the firmware")
-            sizes = (len(frames), self._firmware.latent_bytes, layout.frame_bytes)
+            sizes = (len(frames), self._firmware.latent_bytes, layout.row_bytes)
             return parse_output(out.read_bytes(), *sizes, taps=bool(self._taps))
 
     def _command(self, image: Path) -> list[str]:

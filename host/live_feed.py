@@ -84,6 +84,11 @@ class LiveFeed:
                 "decoded samples need the decoder of the device's build, which is not known here",
                 "give --run or --server of that build",
             )
+        if state.bundle is None and state.header.layout.variable:
+            raise KitError(
+                "range-coded packets cannot be shown without the coding model of their build, which is not known here",
+                "give --run or --server of that build",
+            )
         for output in self._outputs:
             output.begin(state)
         self._layout = state.header.layout
@@ -157,6 +162,7 @@ def decode_bodies(
     """
     if not bodies:
         return []
+    layout = layout.with_model(None if bundle is None else bundle.coding)
     frames = np.concatenate([layout.frames(body) for body in bodies])
     fields = layout.unpack_batch(frames)
     count = layout.frames_per_packet

@@ -16,9 +16,9 @@ NONE = "-"
 def matrix_table(report: Report) -> Table:
     """One row per engine and target; fits into 80 columns."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", collapse_padding=True)
-    for name in ("engine", "target"):
-        table.add_column(name, overflow="fold", vertical="bottom")
-    for name in ("frames", "latents", "depart", "indices,\npackets", "layer\nvalues", "depart"):
+    table.add_column("engine", no_wrap=True, vertical="bottom")
+    table.add_column("target", overflow="fold", min_width=16, vertical="bottom")
+    for name in ("frames", "latents\ncompared", "\ndepart", "indices,\npackets", "layers\ndepart"):
         table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
     table.add_column("verdict", no_wrap=True, vertical="bottom")
     for outcome in report.outcomes:
@@ -34,9 +34,9 @@ def _verdict(outcome: Outcome) -> str:
 def _figures(outcome: Outcome, frames: int) -> tuple[str, ...]:
     comparison, explanation = outcome.comparison, outcome.explanation
     if outcome.truth:
-        return (f"{frames:,}", *(NONE,) * 5)
+        return (f"{frames:,}", *(NONE,) * 4)
     if comparison is None:
-        return (NONE,) * 6
+        return (NONE,) * 5
     latents = comparison.fields.get("latents")
     layers = None if explanation is None else explanation.layers
     return (
@@ -44,8 +44,7 @@ def _figures(outcome: Outcome, frames: int) -> tuple[str, ...]:
         NONE if latents is None else f"{latents.compared:,}",
         NONE if latents is None else f"{latents.different:,}",
         _packets(outcome),
-        NONE if layers is None else f"{layers.compared:,}",
-        NONE if layers is None else f"{sum(count.different for count in layers.counts):,}",
+        NONE if layers is None else f"{sum(count.different > 0 for count in layers.counts)} of {len(layers.counts)}",
     )
 
 

@@ -27,7 +27,7 @@ class EncodedFrames:
     """What came back for n frames.
 
     Attributes:
-        bodies: uint8[n, frame_bytes].
+        bodies: uint8[n, row_bytes] (:mod:`kit.wire.packet`).
         time_us: float64[n], encoding time the device measured.
         round_trip_s: float64[n], from handing the frame to the line to its answer.
         seconds: from the first frame to the last answer.
@@ -158,7 +158,7 @@ def encode_frames(
             if progress is not None:
                 progress(done, len(frames))
     return EncodedFrames(
-        bodies=np.frombuffer(b"".join(pipeline.bodies), np.uint8).reshape(len(frames), -1),
+        bodies=link.device.layout.rows(pipeline.bodies),
         time_us=pipeline.time_us,
         round_trip_s=pipeline.round_trip_s,
         seconds=link.clock() - begun,

@@ -30,7 +30,7 @@ class Counts:
         unit: ``instructions`` or ``cycles``.
         count: int64[n, stages], with what the probes themselves take already off.
         visits: int64[n, stages], how often each stage was entered.
-        packets: uint8[n, packet_bytes].
+        packets: uint8[n, row_bytes].
     """
 
     unit: str
@@ -124,4 +124,4 @@ class ProfileRunner(ImageRunner):
             out = folder / "out"
             if not out.is_file():
                 raise RunnerError(f"{self.name}: the runner wrote no output", "rebuild the firmware")
-            return parse_counts(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.frame_bytes)
+            return parse_counts(out.read_bytes(), len(frames), self._firmware.latent_bytes, layout.row_bytes)

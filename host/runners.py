@@ -57,7 +57,7 @@ class RunResult:
         indices: uint16[n, P, M].
         mean: int32[n]; None without side information.
         scale_code: uint8[n]; None without side information.
-        packets: uint8[n, packet_bytes].
+        packets: uint8[n, row_bytes] (:mod:`kit.wire.packet`).
         time_us: float64[n], encoding time the device measured; None where it measures none.
         link: figures of the serial link; None where there was none.
         layers: output of every layer that has a tap, int8[n, W, C] each; None where they were not asked for or do not
@@ -156,7 +156,9 @@ class _PythonRunner:
         self._name = name
         self._firmware = firmware
         self._taps = taps
-        self._path = DevicePath(firmware.encoder, firmware.codebook, firmware.config, encode=encode)
+        self._path = DevicePath(
+            firmware.encoder, firmware.codebook, firmware.config, encode=encode, coding=firmware.coding
+        )
 
     @property
     def name(self) -> str:

@@ -82,6 +82,6 @@ def require_tool(name: str) -> str:
     path = shutil.which(name)
     if path is None:
         tool = _BY_NAME.get(name)
-        purpose = f", which {tool.purpose}" if tool else ""
-        raise ToolchainError(f"{name}{purpose}, is not installed", tool.how if tool else f"install {name}")
+        purpose = f", which {tool.purpose}," if tool else ""
+        raise ToolchainError(f"{name}{purpose} is not installed", tool.how if tool else f"install {name}")
     return path

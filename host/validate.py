@@ -238,7 +238,7 @@ def _explain(case: _Case, cell: Cell, got: RunResult, result: Comparison) -> Exp
     if result.equal:
         return None
     if stage_of(result) or cell.target == RECORDED or not shows_layers(cell.target):
-        return explain_outputs(firmware, case.frames, case.want, got, result)
+        return explain_outputs(firmware, case.frames, got, result, recorded=cell.target == RECORDED)
     return _look_again(case, cell, got)
 
 

@@ -270,6 +270,8 @@ class QuantizeConfig(Section):
     """Steps of quantization-aware fine-tuning of encoder, codebooks and decoder; 0: none."""
     codebook_rounds: Annotated[int, Field(ge=0, le=1000)] = 8
     """Rounds of refitting the codebooks to INT8 latents; 0: none."""
+    rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
+    """Price of a bit on the device, where it is not that of training (``train.rate_weight``): trims the payload."""
     refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
 
     @field_validator("input_clip")
@@ -285,6 +287,8 @@ class PacketConfig(Section):
     """Send the frame's mean and scale, so that the decoder restores original units."""
     frames_per_packet: Annotated[int, Field(ge=1, le=16)] = 1
     """Frames that share one header and check value: fewer bytes, but the first of them waits for the last."""
+    coding: Literal["fixed", "range"] = "fixed"
+    """Indices in B bits each, or range-coded: fewer bytes, of a number that varies from frame to frame."""
 
 
 class FirmwareConfig(Section):
@@ -358,6 +362,11 @@ class Config(Section):
     def latent_positions(self) -> int:
         """Latent positions per frame: T / 2^N."""
         return self.signal.frame_samples // self.model.downsampling
+
+    @property
+    def device_rate_weight(self) -> float:
+        """Price of a bit in the device's choice of entries, in mean distortions of the level."""
+        return self.train.rate_weight if self.quantize.rate_weight is None else self.quantize.rate_weight
 
     @property
     def compression_ratio(self) -> float:

@@ -18,8 +18,10 @@ from kit.graph.fingerprint import build_hash
 from kit.graph.ir import Encoder
 from kit.graph.reader import read_tflite
 from kit.host.boards import BOARDS
+from kit.quantize.coding import fit_coding
 from kit.reference.device_path import DevicePath, DeviceResult
 from kit.render import Vectors, render_firmware, write_firmware
+from kit.wire.coding import CodingModel
 from tests.models import encoder_for, random_codebook, random_frames
 from tests.support import ROOT, need, need_target
 
@@ -28,7 +30,7 @@ AOT = ROOT / "firmware" / "engines" / "aot"
 PORTS = ROOT / "firmware" / "ports"
 C_TESTS = ROOT / "tests" / "c"
 CODEC_SOURCES = tuple(
-    [RUNTIME / f"kit_{name}.c" for name in ("codec", "normalise", "rvq", "pack")] + sorted(AOT.glob("*.c"))
+    [RUNTIME / f"kit_{name}.c" for name in ("codec", "coding", "normalise", "rvq", "pack")] + sorted(AOT.glob("*.c"))
 )
 REPLAY = ROOT / "firmware" / "sources" / "replay"
 APP_SOURCES = (
@@ -53,6 +55,7 @@ class Rendered:
     expected: DeviceResult
     files: dict[str, str]
     folder: Path
+    coding: CodingModel | None = None
 
 
 def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> Rendered:
@@ -63,11 +66,18 @@ def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> 
     model_config, bits = config.model, config.quantize.codebook_bits
     codebook = random_codebook(rng, encoder, model_config.num_levels, model_config.latent_width, bits)
     samples = random_frames(rng, frames, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
-    expected = DevicePath(encoder, codebook, config).run(samples)
+    fixed = config.model_copy(update={"packet": config.packet.model_copy(update={"coding": "fixed"})})
+    coding = None
+    if config.packet.coding == "range":
+        found = DevicePath(encoder, codebook, fixed).run(samples).indices
+        coding = fit_coding(found, found, model_config.index_bits)
+    expected = DevicePath(encoder, codebook, config, coding=coding).run(samples)
     vectors = Vectors(samples, expected.packets, "random")
-    files = render_firmware(config, encoder, codebook, vectors, model, build_hash(config, encoder, codebook))
+    arrays = None if coding is None else coding.arrays()
+    named = build_hash(config, encoder, codebook, arrays)
+    files = render_firmware(config, encoder, codebook, vectors, model, named, coding)
     write_firmware(files, folder)
-    return Rendered(config, model, encoder, codebook, samples, expected, files, folder)
+    return Rendered(config, model, encoder, codebook, samples, expected, files, folder, coding)
 
 
 def allow_any_codebook(folder: Path) -> None:

@@ -5,10 +5,14 @@ The doubles are no evidence about a vendor's SDK (``tests/export_sdk/README.md``
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -37,7 +41,7 @@ SDK_OF = {"platformio": "arduino"}
 ATTRIBUTION = ("The weights in src/ were fitted on these recordings:", "- random: none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RandomBuild:
     """What :func:`kit.build.export.export_files` gets, and what the device must answer."""
 
@@ -123,11 +127,26 @@ def includes_of(exported: Exported) -> list[Path]:
     return folders
 
 
+@cache
+def library_objects(source: RandomBuild) -> list[Path]:
+    """The library, compiled once: a test shows that it is the same for every layout."""
+    folder = Path(mkdtemp(prefix="kit-export-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    exported = export(source, "cmake", folder / "lib")
+    return compile_objects(exported.sources("src"), includes_of(exported), folder / "o", flags=engine_flags(exported))
+
+
+def engine_flags(exported: Exported) -> tuple[str, ...]:
+    """Those of the double of TensorFlow Lite Micro: its engine says so in the hello."""
+    return ("-DTF_LITE_STATIC_MEMORY", "-DKIT_TFLM_DOUBLE") if exported.engine == "tflm" else ()
+
+
 def build_example(exported: Exported, folder: Path, flags: Sequence[str] = ()) -> Path:
     """The exported example as a program of this machine."""
     doubles = [*sorted(exported.sdk.glob("sdk.*")), SDK / "common" / "stdio_line.c"] if exported.sdk.is_dir() else []
-    sources = [*exported.sources("src", exported.layout.example), *doubles]
-    objects = compile_objects(sources, includes_of(exported), folder, flags=flags)
+    sources = [*exported.sources(exported.layout.example), *doubles]
+    objects = library_objects(exported.source)
+    objects = [*objects, *compile_objects(sources, includes_of(exported), folder, flags=flags)]
     library = [str(tflm_root(DOUBLE) / "lib" / "libtflm-double.a")] if exported.engine == "tflm" else []
     program = folder / "stream"
     command = [need("g++"), *map(str, objects), *library, "-o", str(program)]

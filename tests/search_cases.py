@@ -28,8 +28,9 @@ class Case:
         codebook, tables = self.codebook, search_tables(self.codebook)
         levels, stored = tables.order.shape
         stride = tables.rows.shape[2]
-        fields = [codebook.dims, stride, stored, levels, 8 * tables.rows.itemsize, 8 * tables.order.itemsize]
-        fields += [codebook.residual_frac_bits, codebook.latent_zero_point, len(self.latents)]
+        fields = [codebook.dims, codebook.price_dims, stride, stored, levels]
+        fields += [8 * tables.rows.itemsize, 8 * tables.order.itemsize, codebook.residual_frac_bits]
+        fields += [codebook.latent_zero_point, len(self.latents)]
         arrays: tuple[NDArray[Any], ...] = (
             np.array(fields, np.int32), tables.rows, tables.order, tables.keys, tables.sides, tables.axis_base,
             tables.axis_shift, codebook.entry_shift.astype(np.uint8), self.latents,
@@ -46,15 +47,12 @@ def make_case(
 ) -> Case:
     """A case of one kind; ``shape`` is [M, K, D]. Its F is the largest that fits."""
     levels, entries, dims = shape
-    price_dims = levels if priced else 0
+    price_dims = int(priced)
     zero_point = int(rng.choice([-128, 127, int(rng.integers(-128, 128))]))
     top = 127 if bits == 8 else max(1, min(32767, int(30000 / np.sqrt(dims + price_dims) / levels)))
     shift = rng.integers(0, 4 if kind == "shifted" else 2, levels) if bits == 8 else np.zeros(levels, np.int64)
     integer = _entries(rng, kind, (levels, entries, dims + price_dims), top)
-    for level in range(price_dims):
-        own = np.abs(integer[level, :, dims + level])
-        integer[level, :, dims:] = 0
-        integer[level, :, dims + level] = own
+    integer[..., dims:] = np.abs(integer[..., dims:])
     while not search_bounds(integer, shift, 0, zero_point, price_dims).fits:  # entries too large for any F
         integer, shift = integer // 2, np.maximum(shift - 1, 0)
     frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point, price_dims).fits)
@@ -100,8 +98,8 @@ def random_cases(seed: int, count: int, values_max: int) -> list[Case]:
     for number in range(count):
         while True:
             levels, index_bits = int(rng.integers(1, 9)), int(rng.integers(1, 11))
-            dims = int(rng.choice([1, 2, 3, 7, 8, 9, 14, 15, 16, 16, 17, 24, 31, 64]))
-            if levels * (dims + levels) << index_bits <= values_max:
+            dims = int(rng.choice([1, 2, 3, 6, 7, 8, 9, 14, 15, 16, 16, 17, 24, 31, 64]))
+            if levels * (dims + 1) << index_bits <= values_max:
                 break
         shape, bits = (levels, 1 << index_bits, dims), 8 + 8 * (number % 5 == 0)
         cases.append(make_case(rng, KINDS[number % len(KINDS)], shape, bits, priced=number % 7 < 3))

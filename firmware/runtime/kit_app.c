@@ -70,8 +70,9 @@ static bool step_encode(kit_app_t *app)
         app->job = KIT_JOB_NONE;
         kit_app_fail_job(app, status);
     } else if (status == KIT_PACKET && kit_link_tx_room(&app->link)) {
-        const uint8_t *body = kit_codec_packet(kit_app_codec(app), NULL);
-        kit_reply_encoded(&app->link, app->frame, app->now_us - app->begun_us, body, KIT_PACKET_BYTES);
+        uint16_t bytes;
+        const uint8_t *body = kit_codec_packet(kit_app_codec(app), &bytes);
+        kit_reply_encoded(&app->link, app->frame, app->now_us - app->begun_us, body, bytes);
         app->job = KIT_JOB_NONE;
     }
     return true;
@@ -123,9 +124,10 @@ static void reply_profile(kit_app_t *app, uint8_t request, uint8_t stage)
 #endif
 }
 
-static void judge_self_test(kit_app_t *app, const uint8_t *packet)
+static void judge_self_test(kit_app_t *app, const uint8_t *packet, uint16_t bytes)
 {
-    if (packet == NULL || memcmp(packet, KIT_EMBEDDED_PACKETS[app->frame], KIT_PACKET_BYTES) != 0) {
+    if (packet == NULL || bytes != KIT_EMBEDDED_PACKET_BYTES(app->frame) ||
+        memcmp(packet, KIT_EMBEDDED_PACKET(app->frame), bytes) != 0) {
         if (app->failed == 0) {
             app->first_failed = app->frame;
         }
@@ -159,9 +161,11 @@ static bool step_self_test(kit_app_t *app)
     const kit_status_t status = kit_codec_poll(kit_app_codec(app));
     KIT_PROBE_SWITCH(KIT_PROBE_OFF);
     if (status < 0) {
-        judge_self_test(app, NULL);
+        judge_self_test(app, NULL, 0);
     } else if (status == KIT_PACKET) {
-        judge_self_test(app, kit_codec_packet(kit_app_codec(app), NULL));
+        uint16_t bytes;
+        const uint8_t *packet = kit_codec_packet(kit_app_codec(app), &bytes);
+        judge_self_test(app, packet, bytes);
     } else if (status == KIT_IDLE) {
         push_embedded(app);
     }
@@ -263,6 +267,7 @@ static void handle(kit_app_t *app, const uint8_t *message, size_t bytes)
         .state_bytes = (uint32_t)sizeof app->storage,
         .arena_bytes = kit_engine_info(KIT_ENGINE(&app->storage)).scratch_bytes,
         .embedded_frames = KIT_EMBEDDED_FRAMES,
+        .body_bytes = KIT_APP_PACKET_BYTES,
         .frames_per_packet = KIT_FRAMES_PER_PACKET,
         .credits = KIT_APP_CREDITS,
     };
@@ -376,7 +381,7 @@ kit_status_t kit_app_init(kit_app_t *app)
 {
     memset(app, 0, sizeof *app);
     kit_link_init(&app->link, app->rx, sizeof app->rx, app->tx, sizeof app->tx, KIT_APP_TX_TOTAL);
-    kit_packet_init(&app->packet, app->packet_body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET);
+    kit_packet_init(&app->packet, app->packet_body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET, KIT_LENGTH_BYTES);
     app->now_us = kit_port_time_us();
     app->source_dropped = kit_source_dropped();
     const kit_status_t status = KIT_INIT(&app->storage);

@@ -26,7 +26,8 @@ extern "C" {
 
 /* A sample on the wire is never wider than its container. */
 #define KIT_APP_RX_BYTES KIT_MSG_ENCODE_FRAME_TOTAL(KIT_FRAME_SAMPLES, sizeof(kit_sample_t))
-#define KIT_APP_PACKET_BYTES (KIT_FRAMES_PER_PACKET * KIT_PACKET_BYTES) /* body of a PACKET */
+/* Body of a PACKET, or of the longest. */
+#define KIT_APP_PACKET_BYTES (KIT_FRAMES_PER_PACKET * KIT_PACKET_BYTES + (KIT_FRAMES_PER_PACKET - 1) * KIT_LENGTH_BYTES)
 #define KIT_APP_BODY_TOTAL                                                                             \
     (KIT_MSG_ENCODED_TOTAL(KIT_PACKET_BYTES) > KIT_MSG_PACKET_TOTAL(KIT_APP_PACKET_BYTES)              \
          ? KIT_MSG_ENCODED_TOTAL(KIT_PACKET_BYTES) : KIT_MSG_PACKET_TOTAL(KIT_APP_PACKET_BYTES))

@@ -1,5 +1,7 @@
 #include "kit_codec.h"
 
+#include <string.h>
+
 #include "kit_probe.h"
 
 /* What the next poll does. A frame passes through the phases in this order. */
@@ -9,6 +11,60 @@ enum {
     PHASE_SEARCH, /* one RVQ level of the latent position at hand */
     PHASE_PACKET  /* the packet waits to be fetched */
 };
+
+/* ---- range-coded indices: coded as they are found, beside the packed ones, which stay where they are not longer ---- */
+
+#if KIT_RANGE_CODING
+
+static int coding_fits(const kit_model_t *model, const kit_codec_memory_t *memory)
+{
+    return model->coding == NULL || (memory->coder != NULL && memory->code != NULL &&
+                                     memory->code_bytes >= kit_model_index_bytes(model));
+}
+
+static void coding_init(kit_codec_t *codec, const kit_codec_memory_t *memory)
+{
+    codec->coder = memory->coder;
+    codec->code = memory->code;
+}
+
+static void coding_begin(kit_codec_t *codec)
+{
+    if (codec->model->coding != NULL) {
+        kit_coder_begin(codec->coder, codec->code, kit_model_index_bytes(codec->model));
+    }
+}
+
+static void coding_put(kit_codec_t *codec, uint16_t index)
+{
+    if (codec->model->coding != NULL) {
+        kit_coder_put(codec->coder, codec->model->coding, codec->level, index, codec->model->index_bits);
+    }
+}
+
+/* Put the code in the place of the packed indices, if it is shorter. */
+static void coding_end(kit_codec_t *codec)
+{
+    if (codec->model->coding != NULL) {
+        const uint16_t index_bytes = kit_model_index_bytes(codec->model);
+        const uint16_t bytes = kit_coder_end(codec->coder);
+        if (bytes < index_bytes) {
+            const uint16_t side_bytes = (uint16_t)(codec->model->packet_bytes - index_bytes);
+            memcpy(codec->packet + side_bytes, codec->code, bytes);
+            codec->packer.length = (uint16_t)(side_bytes + bytes);
+        }
+    }
+}
+
+#else
+
+#define coding_fits(model, memory) 1
+#define coding_init(codec, memory) (void)0
+#define coding_begin(codec) (void)0
+#define coding_put(codec, index) (void)0
+#define coding_end(codec) (void)0
+
+#endif
 
 kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_engine_t *engine,
                             const kit_codec_memory_t *memory)
@@ -24,7 +80,7 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
         return KIT_ERR_MODEL;
     }
     if (memory->ring_samples < model->frame_samples + 2 || memory->residual_count < model->codebook.stride ||
-        memory->packet_bytes < model->packet_bytes) {
+        memory->packet_bytes < model->packet_bytes || !coding_fits(model, memory)) {
         return KIT_ERR_MODEL;
     }
     codec->model = model;
@@ -33,6 +89,7 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
     codec->ring_samples = memory->ring_samples;
     codec->residual = memory->residual;
     codec->packet = memory->packet;
+    coding_init(codec, memory);
     kit_codec_reset(codec);
     return KIT_OK;
 }
@@ -152,6 +209,7 @@ static void begin_frame(kit_codec_t *codec)
         kit_pack_put(&codec->packer, (uint32_t)codec->scale.mean, 8u * model->mean_bytes);
         kit_pack_put(&codec->packer, codec->scale.scale_code, 8u);
     }
+    coding_begin(codec);
     KIT_PROBE_LEAVE(KIT_PROBE_PACK);
     KIT_PROBE_ENTER(KIT_PROBE_SCHEDULE);
     kit_engine_begin(codec->engine);
@@ -254,6 +312,7 @@ static kit_status_t search(kit_codec_t *codec)
     KIT_PROBE_LEAVE(KIT_PROBE_LEVEL(codec->level));
     KIT_PROBE_ENTER(KIT_PROBE_PACK);
     kit_pack_put(&codec->packer, index, codec->model->index_bits);
+    coding_put(codec, index);
     KIT_PROBE_LEAVE(KIT_PROBE_PACK);
     codec->level++;
     if (codec->level < codebook->levels) {
@@ -265,6 +324,7 @@ static kit_status_t search(kit_codec_t *codec)
     } else {
         KIT_PROBE_ENTER(KIT_PROBE_PACK);
         (void)kit_pack_end(&codec->packer);
+        coding_end(codec);
         KIT_PROBE_LEAVE(KIT_PROBE_PACK);
         end_frame(codec);
         codec->frames++;

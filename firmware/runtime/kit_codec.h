@@ -35,6 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kit_coding.h"
 #include "kit_common.h"
 #include "kit_engine.h"
 #include "kit_model.h"
@@ -77,6 +78,10 @@ typedef struct {
     uint8_t phase;              /* what the next poll does */
     uint8_t gap_known;          /* a joint lies in or behind the samples of the ring */
     uint8_t has_gap;            /* a joint lies in or at the border of the frame being coded */
+#if KIT_RANGE_CODING
+    kit_coder_t *coder;         /* for a model with range-coded indices, else null */
+    uint8_t *code;              /* the frame's range code while it grows, as long as its packed indices */
+#endif
 } kit_codec_t;
 
 /* Memory of one codec besides its state; the rendered <prefix>_storage_t holds it in the right sizes. */
@@ -87,6 +92,11 @@ typedef struct {
     uint16_t ring_samples;   /* slots of ring, at least T + 2 */
     uint16_t residual_count; /* values of residual, at least those of a codebook row */
     uint16_t packet_bytes;   /* bytes of packet, at least the model's packet_bytes */
+#if KIT_RANGE_CODING
+    kit_coder_t *coder;      /* null for a model with indices of fixed width */
+    uint8_t *code;
+    uint16_t code_bytes;     /* bytes of code, at least kit_model_index_bytes */
+#endif
 } kit_codec_memory_t;
 
 /* Prepare a codec. The rendered <prefix>_init calls this with everything that belongs together.
@@ -114,7 +124,8 @@ size_t kit_codec_room(const kit_codec_t *codec);
  * or the negative status of an engine that failed; the frame is then lost and the next poll goes on with the next. */
 kit_status_t kit_codec_poll(kit_codec_t *codec);
 
-/* Fetch the packet that waits; NULL when none does. Stays valid until the next kit_codec_poll. `bytes` may be NULL. */
+/* Fetch the packet that waits; NULL when none does. Stays valid until the next kit_codec_poll. `bytes` receives its
+ * length, which is packet_bytes of the model, or up to that where indices are range-coded; it may be NULL. */
 const uint8_t *kit_codec_packet(kit_codec_t *codec, uint16_t *bytes);
 
 /* After KIT_COLUMN: the INT8 latent of that position, int8 [D], and its number 0..P-1. */

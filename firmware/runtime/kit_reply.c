@@ -5,6 +5,10 @@
 #include "kit_engine.h"
 #include "kit_port.h"
 
+/* Bits of HELLO.side_information. */
+#define KIT_HELLO_SIDE_BIT 1u
+#define KIT_HELLO_RANGE_BIT 2u
+
 static uint8_t *begin(kit_link_t *link, uint8_t type)
 {
     uint8_t *message = kit_link_message(link);
@@ -41,12 +45,14 @@ void kit_reply_hello(kit_link_t *link, uint8_t request, const kit_model_t *model
     kit_put_u32(m + KIT_HELLO_SAMPLE_RATE_MHZ_AT, model->sample_rate_mhz);
     kit_put_u16(m + KIT_HELLO_FRAME_SAMPLES_AT, model->frame_samples);
     m[KIT_HELLO_SAMPLE_BITS_AT] = model->sample_bits;
-    m[KIT_HELLO_SIDE_INFORMATION_AT] = model->mean_bytes != 0;
+    m[KIT_HELLO_SIDE_INFORMATION_AT] =
+        (uint8_t)((model->mean_bytes != 0 ? KIT_HELLO_SIDE_BIT : 0u) |
+                  (kit_model_is_range_coded(model) ? KIT_HELLO_RANGE_BIT : 0u));
     kit_put_u16(m + KIT_HELLO_LATENT_POSITIONS_AT, model->positions);
     m[KIT_HELLO_EMBEDDING_DIM_AT] = model->codebook.dims;
     m[KIT_HELLO_NUM_LEVELS_AT] = model->codebook.levels;
     m[KIT_HELLO_INDEX_BITS_AT] = model->index_bits;
-    kit_put_u16(m + KIT_HELLO_PACKET_BYTES_AT, (uint16_t)(model->packet_bytes * facts->frames_per_packet));
+    kit_put_u16(m + KIT_HELLO_PACKET_BYTES_AT, facts->body_bytes);
     kit_put_u16(m + KIT_HELLO_EMBEDDED_FRAMES_AT, facts->embedded_frames);
     kit_put_u32(m + KIT_HELLO_STATE_BYTES_AT, facts->state_bytes);
     kit_put_u32(m + KIT_HELLO_ARENA_USED_BYTES_AT, facts->arena_bytes);

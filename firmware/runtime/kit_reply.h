@@ -21,6 +21,7 @@ typedef struct {
     uint32_t state_bytes;      /* RAM of a codec */
     uint32_t arena_bytes;      /* of it, scratch memory of the engine */
     uint16_t embedded_frames;  /* frames of the embedded recording */
+    uint16_t body_bytes;       /* body of a packet, or of the longest */
     uint8_t frames_per_packet; /* 1..16 */
     uint8_t credits;           /* ENCODE_FRAME messages that may be unanswered at a time */
 } kit_device_facts_t;

@@ -6,6 +6,7 @@
 
 /* Each of these scores entries in its own way: a lower score is a shorter distance, an equal one the same distance.
  *     kit_rvq_arrange    bring a new residual into the variant's own order
+ *     kit_rvq_place      where a dimension stands in that order
  *     kit_rvq_subtract*  take an entry off the residual
  *     kit_rvq_score*     score of a row, or any value above `limit` where the score is above limit - slack
  *     kit_rvq_distance   squared distance from the score
@@ -217,6 +218,9 @@ uint16_t kit_rvq_level(const kit_codebook_t *codebook, uint8_t level, int16_t *r
             kit_rvq_subtract8(residual, search.rows8 + search.position * stride, stride, search.shift);
         } else {
             kit_rvq_subtract16(residual, search.rows16 + search.position * stride, stride);
+        }
+        if (codebook->price_dims != 0) {
+            residual[kit_rvq_place(codebook->dims)] = 0; /* a price counts in its own level alone */
         }
     }
     return search.index;

@@ -17,8 +17,8 @@ extern "C" {
 #define KIT_RVQ_AXIS_BITS 6   /* an axis is at most 2^6 long */
 
 /* Codebook of M levels, K entries and D dimensions, rendered as const tables (NUMERICS.md section 4.6). N entries are
- * stored per level, N = max(K, 4), in rows of S values: D, then the price coordinates, if any (section 4.7), padded to
- * a multiple of 8. Exactly one of the two pointers to rows is not null, and one of the two orders. The rendering proves
+ * stored per level, N = max(K, 4), in rows of S values: D, then the price coordinate, if any (section 4.7), padded to a
+ * multiple of 8. Exactly one of the two pointers to rows is not null, and one of the two orders. The rendering proves
  * that every residual fits int16 and every squared distance int32, and that keys and sides are those of the rows. */
 typedef struct {
     const int8_t *rows8;        /* int8 [M][3 + N][S]: the level's three axes, then its entries; or null */
@@ -32,6 +32,7 @@ typedef struct {
     const uint8_t *entry_shift; /* [M], E: an entry stands for row * 2^E, 0..15 */
     uint16_t stored;            /* N, a multiple of 4, up to 1024 */
     uint8_t dims;               /* D, 1..64: values of a latent */
+    uint8_t price_dims;         /* 1: value D of a row is the root of the entry's price; or 0 */
     uint8_t stride;             /* S, 8..72 */
     uint8_t levels;             /* M, 1..8 */
     uint8_t residual_frac_bits; /* F, 0..8: one latent LSB is 2^F residual units */
@@ -42,8 +43,8 @@ typedef struct {
  * order of this module's own. */
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual);
 
-/* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry is taken off the residual,
- * but for the last level, whose residual nobody needs. */
+/* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry, without its price, is taken
+ * off the residual, but for the last level, whose residual nobody needs. */
 uint16_t kit_rvq_level(const kit_codebook_t *codebook, uint8_t level, int16_t *residual);
 
 #ifdef __cplusplus

@@ -103,6 +103,11 @@ static inline void kit_rvq_arrange(int16_t *residual, unsigned stride)
     }
 }
 
+static inline unsigned kit_rvq_place(unsigned d)
+{
+    return (d & ~3u) | (d & 1u) << 1 | (d >> 1 & 1u);
+}
+
 static inline void kit_rvq_subtract8(int16_t *residual, const int8_t *row, unsigned stride, unsigned shift)
 {
     const uint32_t kept = 0xFFFF0000u | (0xFFFFu >> shift); /* so that the low half does not run into the high one */

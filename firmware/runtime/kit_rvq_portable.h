@@ -10,6 +10,11 @@ static inline void kit_rvq_arrange(int16_t *residual, unsigned stride)
     (void)stride;
 }
 
+static inline unsigned kit_rvq_place(unsigned d)
+{
+    return d;
+}
+
 static inline void kit_rvq_subtract8(int16_t *residual, const int8_t *row, unsigned stride, unsigned shift)
 {
     for (unsigned d = 0; d < stride; d++) {

@@ -121,7 +121,9 @@ static void take_frame(kit_app_t *app)
         }
         give_up_packet(app);
     }
-    kit_packet_add(&app->packet, kit_codec_packet(kit_app_codec(app), NULL), take_arrival(app));
+    uint16_t bytes;
+    const uint8_t *frame = kit_codec_packet(kit_app_codec(app), &bytes);
+    kit_packet_add(&app->packet, frame, bytes, take_arrival(app));
     settle_packet(app);
 }
 
@@ -132,7 +134,7 @@ static void lose_frame(kit_app_t *app)
     if (kit_packet_full(&app->packet)) {
         give_up_packet(app);
     }
-    kit_packet_add(&app->packet, NULL, take_arrival(app));
+    kit_packet_add(&app->packet, NULL, 0, take_arrival(app));
     settle_packet(app);
 }
 

@@ -14,7 +14,7 @@
 #define INPUT_HEADER_BYTES 16u
 #define OUTPUT_HEADER_BYTES 28u
 #define LATENT_BYTES ((uint32_t)KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM)
-#define RESULT_BYTES (LATENT_BYTES + KIT_PACKET_BYTES)
+#define RESULT_BYTES (LATENT_BYTES + KIT_ROW_BYTES)
 #define STAGE_BYTES 8u
 #define TAP_HEADER_BYTES 5u
 #define TAP_END 255u /* in place of a layer's number */
@@ -146,8 +146,22 @@ static bool write_header(uint32_t frames)
     memcpy(header + 8, KIT_BUILD_HASH, KIT_BUILD_HASH_BYTES);
     kit_put_u32(header + 16, frames);
     kit_put_u32(header + 20, LATENT_BYTES);
-    kit_put_u32(header + 24, KIT_PACKET_BYTES);
+    kit_put_u32(header + 24, KIT_ROW_BYTES);
     return kit_io_write(header, sizeof header);
+}
+
+/* The packet into its row of `result`: where packets have lengths of their own, the length, the packet and zeros. */
+static void store_packet(kit_codec_t *codec)
+{
+    uint8_t *row = result + LATENT_BYTES;
+    uint16_t bytes;
+    const uint8_t *packet = kit_codec_packet(codec, &bytes);
+    memset(row, 0, KIT_ROW_BYTES);
+    if (KIT_ROW_BYTES != KIT_PACKET_BYTES) {
+        kit_put_u16(row, bytes);
+        row += KIT_ROW_BYTES - KIT_PACKET_BYTES;
+    }
+    memcpy(row, packet, bytes);
 }
 
 /* Encode the frame in `samples` into `result`; returns what is wrong, or NULL. */
@@ -177,7 +191,7 @@ static const char *encode(void)
             memcpy(result + (uint32_t)position * KIT_EMBEDDING_DIM, kit_codec_latent(codec), KIT_EMBEDDING_DIM);
             columns++;
         } else if (status == KIT_PACKET) {
-            memcpy(result + LATENT_BYTES, kit_codec_packet(codec, NULL), KIT_PACKET_BYTES);
+            store_packet(codec);
             return columns == KIT_LATENT_POSITIONS ? NULL : "the codec left out a latent position";
         } else if (status != KIT_BUSY) {
             return status < 0 ? "the engine failed" : "the codec stopped before the packet";

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.build.pipeline import Context
-from kit.build.rendered import ARTIFACTS, rendered_files
+from kit.build.rendered import artifacts, rendered_files
 from kit.errors import KitError
 from kit.files import read_json, sha256_file, write_json
 
@@ -85,6 +85,7 @@ def _on_targets(context: Context, first: Arena) -> list[Measured]:
         return []
     with tempfile.TemporaryDirectory(prefix="kit-arena-") as name:
         folder = Path(name) / "firmware"
-        copy_runtime(folder, rendered_files(context, first), {each: context.folder / each for each in ARTIFACTS})
+        carried = {each: context.folder / each for each in artifacts(context)}
+        copy_runtime(folder, rendered_files(context, first), carried)
         firmware = Firmware(folder, "tflm", context.tflm_roots)
         return [measure(firmware, board) for board in boards]

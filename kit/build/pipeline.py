@@ -58,20 +58,29 @@ class Context:
         config = reporting_config(self.config, self.data_root)
         return self.dataset if config is self.config else build_dataset(config)
 
-    def device_path(self) -> DevicePath:
-        """The integer device path of the artifacts on disk; through the golden where only that can run the encoder."""
+    def device_path(self, *, packets: bool = True) -> DevicePath:
+        """The integer device path of the artifacts on disk; through the golden where only that can run the encoder.
+
+        Args:
+            packets: False does without the coding model, which may not be there yet: packets are then of fixed width.
+        """
         from functools import partial
 
         from kit.golden import golden_latents
         from kit.graph.codebook import IntegerCodebook
         from kit.graph.store import load
         from kit.reference.device_path import DevicePath
+        from kit.wire.coding import load_coding
 
+        config = self.config
+        if not packets:
+            config = config.model_copy(update={"packet": config.packet.model_copy(update={"coding": "fixed"})})
+        coding = load_coding(config, self.folder)
         encoder = load(self.folder)
         run = None
         if encoder.graph.opaque:
             run = partial(golden_latents, (self.folder / "encoder.tflite").read_bytes())
-        return DevicePath(encoder, IntegerCodebook.load(self.folder / "codebook.npz"), self.config, run)
+        return DevicePath(encoder, IntegerCodebook.load(self.folder / "codebook.npz"), config, run, coding)
 
 
 @dataclass(frozen=True)

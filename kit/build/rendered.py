@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 from kit.build.pipeline import Context
 from kit.files import read_npz
+from kit.wire.coding import CODING_FILE, load_coding
 
 if TYPE_CHECKING:
     from kit.render.tflm import Arena
 
 ARTIFACTS = ("config.yaml", "encoder.tflite", "codebook.npz", "graph.json", "weights.npz", "vectors.npz")
 """What a firmware folder carries so that it can be validated anywhere."""
+
+
+def artifacts(context: Context) -> tuple[str, ...]:
+    """What the firmware folder of a build carries: :data:`ARTIFACTS` and the model of range-coded indices, if any."""
+    return (*ARTIFACTS, CODING_FILE) if context.config.packet.coding == "range" else ARTIFACTS
 
 
 def rendered_files(context: Context, arena: Arena | None) -> dict[str, str]:
@@ -33,5 +39,6 @@ def rendered_files(context: Context, arena: Arena | None) -> dict[str, str]:
         Vectors(vectors["frames"], vectors["packets"], str(vectors["source"])),
         (context.folder / "encoder.tflite").read_bytes(),
         context.manifest.facts["build_hash"],
+        load_coding(context.config, context.folder),
         arena,
     )

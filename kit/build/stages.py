@@ -9,15 +9,17 @@ from pathlib import Path
 from textwrap import indent
 
 from kit.build.arena_stage import ARENA, arena_facts, measure_arena, recorded_arena
+from kit.build.coding_stage import fit_coding_model, measure_coding
 from kit.build.frames import needs_root, vector_frames
 from kit.build.manifest import sha256_tree
 from kit.build.pipeline import Context, Stage
-from kit.build.rendered import ARTIFACTS, rendered_files
+from kit.build.rendered import artifacts, rendered_files
 from kit.build.report_stages import evaluate_and_report, validate_targets
 from kit.build.train_stages import export_int8, refit_weights
-from kit.build.zoo import WEIGHTS, entry_for
+from kit.build.zoo import WEIGHTS, Entry, entry_for
 from kit.errors import ConfigError
 from kit.files import atomic_path, atomic_write_text, checkout, sha256_bytes, write_npz
+from kit.wire.coding import CODING_FILE, load_coding
 
 DECODER = ("decoder.keras", "decoder.npz", "decoder.json")
 TUNED = "tuned_decoder.keras"
@@ -38,9 +40,18 @@ def take_weights(context: Context) -> None:
     """Copy the trained weights of the zoo's entry of this name."""
     entry = entry_for(context.config)
     entry.check()
-    for name in WEIGHTS:
+    for name in _taken(context, entry):
         with atomic_path(context.folder / name) as temporary:
             shutil.copyfile(entry.folder / name, temporary)
+
+
+def _is_range_coded(context: Context) -> bool:
+    return context.config.packet.coding == "range"
+
+
+def _taken(context: Context, entry: Entry) -> tuple[str, ...]:
+    """Files of the entry that the build takes: its coding model too where it has one and the build needs it."""
+    return (*WEIGHTS, CODING_FILE) if _is_range_coded(context) and entry.has_coding else WEIGHTS
 
 
 def make_dataset(context: Context) -> None:
@@ -97,9 +108,13 @@ def make_vectors(context: Context) -> None:
         packets=result.packets,
         source=chosen.label,
     )
-    context.manifest.facts["build_hash"] = build_hash(context.config, path.encoder, path.codebook)
+    coding = load_coding(context.config, context.folder)
+    arrays = None if coding is None else coding.arrays()
+    context.manifest.facts["build_hash"] = build_hash(context.config, path.encoder, path.codebook, arrays)
     context.manifest.facts["vectors"] = {"frames": len(chosen.frames), "source": chosen.label}
     context.console.print(f"  {len(chosen.frames)} frames of {chosen.label}", highlight=False)
+    if coding is not None:
+        measure_coding(context)
 
 
 def render_all(context: Context) -> None:
@@ -109,7 +124,7 @@ def render_all(context: Context) -> None:
     files = rendered_files(context, recorded_arena(context))
     for name in ("encoder.h", "codebook.h"):
         atomic_write_text(context.folder / name, files[name])
-    copy_runtime(context.folder / "firmware", files, {name: context.folder / name for name in ARTIFACTS})
+    copy_runtime(context.folder / "firmware", files, {name: context.folder / name for name in artifacts(context)})
 
 
 def publish_generated(folder: Path) -> Path | None:
@@ -149,6 +164,7 @@ def make_server(context: Context) -> None:
         load_decoder(context.folder),
         context.manifest.facts["build_hash"],
         _trained_on(context),
+        load_coding(context.config, context.folder),
     )
 
 
@@ -168,18 +184,23 @@ def stage_list(context: Context) -> list[Stage]:
         head = [
             Stage("dataset", "Recordings", (), ("dataset.json",), ("signal", "data"), make_dataset, _dataset_hash),
             Stage("train", "Training", ("dataset.json",), ("autoencoder.keras", "encoder.keras", "history.csv"),
-                  ("signal", "model", "data", "preprocess", "train", "quantize"), train_float),
+                  ("signal", "model", "data", "preprocess", "train"), train_float, _input_clip),
             Stage("quantize", "INT8 encoder and integer codebook",
                   ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz", TUNED),
                   (*model, "train", "preprocess", "firmware"), export_int8),
         ]  # fmt: skip
     else:
-        head = [Stage("weights", "Trained weights", (), WEIGHTS, model, take_weights, _zoo_hash)]
+        taken = _taken(context, entry_for(context.config))
+        head = [Stage("weights", "Trained weights", (), taken, model, take_weights, _zoo_hash)]
     graph = Stage("graph", "Integer graph", ("encoder.tflite",), GRAPH, ("firmware",), read_graph)
     refit = Stage("refit", "Decoder refit on INT8 indices",
                   ("dataset.json", TUNED, "encoder.tflite", "codebook.npz", *GRAPH), DECODER,
                   (*model, "train", "preprocess"), refit_weights)  # fmt: skip
-    device = ("codebook.npz", *GRAPH)
+    fit = Stage("coding", "Model of range-coded indices", ("codebook.npz", *GRAPH), (CODING_FILE,),
+                ("signal", "model", "data", "preprocess", "train", "quantize"), fit_coding_model,
+                _dataset_hash)  # fmt: skip
+    coded = (CODING_FILE,) if _is_range_coded(context) else ()
+    device = ("codebook.npz", *GRAPH, *coded)
     tail = [
         Stage("vectors", "Reference vectors", device, ("vectors.npz",),
               ("signal", "model", "data", "packet", "quantize"), make_vectors, _reporting_hash),
@@ -188,7 +209,7 @@ def stage_list(context: Context) -> list[Stage]:
         Stage("render", "Firmware", ("encoder.tflite", "vectors.npz", ARENA, *device),
               ("encoder.h", "codebook.h", "firmware"), ("signal", "model", "packet", "quantize", "firmware"),
               render_all, _firmware_hash),
-        Stage("server", "Server bundle", ("dataset.json", "codebook.npz", *DECODER), ("server",),
+        Stage("server", "Server bundle", ("dataset.json", "codebook.npz", *coded, *DECODER), ("server",),
               ("signal", "model", "packet", "quantize"), make_server, _build_hash),
         Stage("validate", "Validation", ("firmware", "vectors.npz"), ("validation.json",), ("firmware",),
               validate_targets, lambda context: ",".join(context.targets)),
@@ -196,7 +217,16 @@ def stage_list(context: Context) -> list[Stage]:
               ("report.json", "report.html", "reconstruction.png"), ("signal", "model", "data", "packet"),
               evaluate_and_report, _reporting_hash),
     ]  # fmt: skip
-    return [*head, graph, *([refit] if train else []), *tail]
+    return [*head, graph, *([fit] if _fits_coding(context) else []), *([refit] if train else []), *tail]
+
+
+def _fits_coding(context: Context) -> bool:
+    """The coding model is fitted by every build that trains, and by one that needs it and finds none in the zoo."""
+    return context.train or (_is_range_coded(context) and not entry_for(context.config).has_coding)
+
+
+def _input_clip(context: Context) -> str:
+    return str(context.config.quantize.input_clip)
 
 
 def _zoo_hash(context: Context) -> str:
@@ -231,7 +261,13 @@ def check_inputs(context: Context) -> None:
     if context.data_root is not None and needs_root(context.config):
         find_root(context.config, context.data_root).require(context.config.name)
     if not context.train:
-        entry_for(context.config)
+        entry = entry_for(context.config)
+        without_data = context.data_root is None and needs_root(context.config)
+        if _is_range_coded(context) and not entry.has_coding and without_data:
+            raise ConfigError(
+                f"packet.coding is range, and the trained weights of {entry.name} come without a coding model",
+                "add --data DIR with the recordings to fit one to, or set packet.coding: fixed",
+            )
         return
     if context.data_root is None and needs_root(context.config):
         raise ConfigError(

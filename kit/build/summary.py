@@ -15,8 +15,9 @@ def print_ratios(config: Config, console: Console) -> None:
     """The compression ratio by the formula (indices only), and with every byte on the wire counted."""
     layout = PacketLayout.from_config(config)
     raw = layout.raw_bits / 8
+    width = "with indices of fixed width, " if layout.variable else ""
     console.print(
-        f"{config.name}: frames of {config.signal.frame_samples} samples "
+        f"{config.name}: {width}frames of {config.signal.frame_samples} samples "
         f"({config.signal.frame_seconds:g} s at {config.signal.sample_rate_hz} Hz), {raw:g} bytes raw; "
         f"compression {config.compression_ratio:.2f}x (indices, {layout.index_bytes} bytes), "
         f"{layout.wire_ratio:.2f}x on the wire ({layout.wire_bytes_per_frame:.4g} bytes with side information, header, "

@@ -41,17 +41,18 @@ def export_int8(context: Context) -> None:
     calibration = _tune_frames(config, shares(context.dataset, "train", settings.calibration_frames))
     autoencoder = load_autoencoder(folder / "autoencoder.keras")
     usage: NDArray[Any] | None = None
+    price: NDArray[np.float32] | None = None
     books, target = codebooks(autoencoder), folder / "encoder.tflite"
     layers = foldable(autoencoder.encoder) if settings.calibration == "error" else None
     if layers is None:
         encoder = convert_encoder(folder / "encoder.keras", calibration.frames, bits, target, config.firmware.engine)
         lines = [f"calibrated on {len(calibration.y)} training frames by range"]
+        price = autoencoder.rvq.bias() if config.train.rate_weight else None
     else:
         made = _int8_model(context, layers, autoencoder, calibration, bits)
-        encoder, books, usage, lines = made.encoder, made.books, made.usage, made.lines
+        encoder, books, usage, price, lines = made.encoder, made.books, made.usage, made.price, made.lines
         atomic_write_bytes(target, made.tflite)
     latent = encoder.graph.output_tensor
-    price = autoencoder.rvq.bias() if config.train.rate_weight else None
     codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price)
     codebook.save(folder / "codebook.npz")
     save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
@@ -74,6 +75,7 @@ def _int8_model(context: Context, layers: Any, autoencoder: Any, calibration: Tu
             _tune_frames(config, training_frames(context.dataset, config, REFIT_FRAMES)),
             _tune_frames(config, shares(context.dataset, "val", TUNE_VALIDATION_FRAMES)),
             seed=config.train.seed,
+            rate_weight=config.device_rate_weight,
             progress=progress,
         )
 

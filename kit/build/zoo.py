@@ -1,7 +1,8 @@
 """Trained weights that travel with the kit: ``zoo/<config name>/``.
 
 An entry holds ``encoder.tflite``, ``codebook.npz``, ``decoder.keras``, ``decoder.npz``, ``decoder.json``,
-``dataset.json`` (what it was trained on), ``config.yaml`` (resolved), ``figures.json`` and ``model_card.md``.
+``coding.npz`` where indices are range-coded, ``dataset.json`` (what it was trained on), ``config.yaml`` (resolved),
+``figures.json``, ``scorecard.json`` (of ``kit evaluate``) and ``model_card.md``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from kit.config import Config, load_config
 from kit.errors import ArtifactError, ConfigError
 from kit.files import asset, checkout, read_json, sha256_file
+from kit.wire.coding import CODING_FILE
 
 WEIGHTS = ("encoder.tflite", "codebook.npz", "decoder.keras", "decoder.npz", "decoder.json", "dataset.json")
 """Files of an entry that a build takes over unchanged."""
@@ -20,7 +22,7 @@ WEIGHTS = ("encoder.tflite", "codebook.npz", "decoder.keras", "decoder.npz", "de
 _MATCHING = {
     "signal": None,
     "model": None,
-    "quantize": ("input_clip", "codebook_bits"),
+    "quantize": ("input_clip", "input_shaping", "codebook_bits"),
 }
 """Sections (and keys) in which a config must equal the one the weights were trained with."""
 
@@ -37,6 +39,16 @@ class Entry:
         """The resolved configuration the weights were trained with."""
         return load_config(self.folder / "config.yaml")
 
+    @property
+    def has_coding(self) -> bool:
+        """A model of range-coded indices is among its weights."""
+        return CODING_FILE in read_json(self.folder / "figures.json")["sha256"]
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Its weight files."""
+        return (*WEIGHTS, CODING_FILE) if self.has_coding else WEIGHTS
+
     def check(self) -> None:
         """Compare every weight file with the SHA-256 in ``figures.json``.
 
@@ -44,7 +56,7 @@ class Entry:
             ArtifactError: a file is missing or damaged.
         """
         recorded = read_json(self.folder / "figures.json")["sha256"]
-        for name in WEIGHTS:
+        for name in self.weights:
             path = self.folder / name
             if not path.is_file() or sha256_file(path) != recorded.get(name):
                 raise ArtifactError(
@@ -54,7 +66,7 @@ class Entry:
     def summary(self) -> dict[str, Any]:
         """Facts for ``kit zoo``: ratio, training data, figures (dataset, split, frames, PRD), size in bytes."""
         facts = read_json(self.folder / "figures.json")
-        size = sum((self.folder / name).stat().st_size for name in WEIGHTS)
+        size = sum((self.folder / name).stat().st_size for name in self.weights)
         return {
             "name": self.name,
             "compression_ratio": self.config.compression_ratio,

@@ -11,9 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kit.build.manifest import Manifest
 from kit.build.zoo import WEIGHTS, Entry
-from kit.config import dump_config, load_config
+from kit.build.zoo_scorecard import SCORECARD, card_rows, run_scorecard
+from kit.config import Config, dump_config, load_config
 from kit.errors import ArtifactError
 from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha256_file, write_json
+from kit.wire.coding import CODING_FILE
 
 
 def add_run(run: Path) -> Entry:
@@ -28,25 +30,31 @@ def add_run(run: Path) -> Entry:
     manifest = Manifest.load(run)
     if manifest.facts.get("weights") != "trained by this run":
         raise ArtifactError(f"{run} was not trained", "build it with --train first")
-    manifest.check((*WEIGHTS, "report.json", "history.csv"), "zoo")
     config = load_config(run / "config.yaml")
+    files = (*WEIGHTS, CODING_FILE) if config.packet.coding == "range" else WEIGHTS
+    manifest.check((*files, "report.json", "history.csv"), "zoo")
+    scorecard = run_scorecard(run, manifest.facts["build_hash"])
     folder = root / "zoo" / config.name
-    for name in WEIGHTS:
+    for name in files:
         with atomic_path(folder / name) as temporary:
             shutil.copyfile(run / name, temporary)
     # Where the recordings lay on the machine that trained is nobody's business.
     shared = config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
     atomic_write_text(folder / "config.yaml", dump_config(shared))
-    facts = _figures(run, manifest)
+    facts = _figures(run, manifest, files, scorecard)
     write_json(folder / "figures.json", facts)
-    atomic_write_text(folder / "model_card.md", _card(facts, run, shared.name, config.compression_ratio))
+    write_json(folder / SCORECARD, scorecard)
+    atomic_write_text(folder / "model_card.md", _card(facts, run, config, scorecard))
     return Entry(config.name, folder)
 
 
-def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
+def _figures(
+    run: Path, manifest: Manifest, files: tuple[str, ...], scorecard: dict[str, Any]
+) -> dict[str, Any]:
     report = read_json(run / "report.json")
     dataset = read_json(run / "dataset.json")
     device, floating = report["evaluations"]
+    scored = scorecard["sets"][0]["runs"][0]["figures"]
     figures = []
     for name, found in device["datasets"].items():
         figures.append(
@@ -60,6 +68,8 @@ def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
                 "device_prd_median_percent": round(found["prd_median"], 4),
                 "device_prd_p90_percent": round(found["prd_p90"], 4),
                 "device_snr_db": round(found["snr_db"], 2),
+                "payload_bytes": round(scored[name]["payload_bytes"], 3),
+                "wire_bytes": round(scored[name]["wire_bytes"], 3),
             }
         )
     per_subject = [
@@ -76,7 +86,7 @@ def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
         "build_hash": manifest.facts["build_hash"],
         "trained_on": dataset["label"],
         "training": manifest.facts["training"],
-        "sha256": {name: sha256_file(run / name) for name in WEIGHTS},
+        "sha256": {name: sha256_file(run / name) for name in files},
         "figures": figures,
         "subjects": per_subject,
         "compression": report["compression"],
@@ -87,7 +97,13 @@ def _figures(run: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _card(facts: dict[str, Any], run: Path, name: str, ratio: float) -> str:
+def _ratio(facts: dict[str, Any], config: Config) -> str:
+    """Ratio by index bytes, the mean of what was sent; of several test sets the least."""
+    raw = config.signal.frame_samples * config.signal.sample_bits / 8
+    return f"{min(raw / figure['payload_bytes'] for figure in facts['figures']):.2f}".rstrip("0").rstrip(".")
+
+
+def _card(facts: dict[str, Any], run: Path, config: Config, scorecard: dict[str, Any]) -> str:
     dataset = read_json(run / "dataset.json")
     with (run / "history.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -101,8 +117,10 @@ def _card(facts: dict[str, Any], run: Path, name: str, ratio: float) -> str:
         autoescape=False,
     )
     return environment.get_template("model_card.md.j2").render(
-        name=name,
-        ratio=f"{ratio:g}",
+        name=config.name,
+        ratio=_ratio(facts, config),
+        coding=config.packet.coding,
+        scorecard=card_rows(scorecard),
         facts=facts,
         kind=dataset["kind"],
         datasets=dataset["datasets"],

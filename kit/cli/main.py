@@ -25,6 +25,7 @@ VERBS = {
     "decode": "decode",
     "size": "size",
     "bench": "bench",
+    "evaluate": "evaluate",
     "zoo": "zoo",
     "ablate": "ablate",
     "doctor": "doctor",

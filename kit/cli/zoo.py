@@ -29,7 +29,7 @@ def command(
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))
         return
     table = Table(title="Trained weights", caption="device: INT8, integer search, decoded from packet bytes")
-    for heading in ("config", "ratio", "kB", "test set", "frames", "PRD float", "PRD device"):
+    for heading in ("config", "ratio", "kB", "test set", "frames", "payload", "PRD float", "PRD device"):
         left = heading in {"config", "test set"}
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for entry in listed:
@@ -40,6 +40,7 @@ def command(
                 *head,
                 figure["dataset"],
                 str(figure["frames"]),
+                f"{figure['payload_bytes']:.1f}",
                 f"{figure['float_prd_percent']:.2f} %",
                 f"{figure['device_prd_percent']:.2f} %",
             )

@@ -15,7 +15,7 @@ from kit.errors import MismatchError, ShapeError
 from kit.evaluate.metrics import FrameErrors, Score, frame_errors, score
 from kit.reference.device_path import DeviceResult
 from kit.server.bundle import Bundle
-from kit.wire.packet import PacketLayout
+from kit.wire.packet import MeanSizes
 
 DEVICE, FLOAT = "device", "float"
 """Names of the two paths."""
@@ -65,6 +65,7 @@ class Evaluation:
         errors: of every frame.
         refs: of every frame.
         examples: best, median and worst frame of each dataset.
+        sizes: mean sizes of the packets; None for the float path.
     """
 
     path: str
@@ -78,6 +79,7 @@ class Evaluation:
     errors: FrameErrors
     refs: tuple[FrameRef, ...]
     examples: tuple[Example, ...]
+    sizes: MeanSizes | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -125,7 +127,8 @@ def evaluate_path(
         ShapeError: counts that differ.
         MismatchError: packets that do not hold the indices of ``result``.
     """
-    packets = PacketLayout.from_config(config).unpack_batch(result.packets)
+    layout = bundle.layout
+    packets = layout.unpack_batch(result.packets)
     if not np.array_equal(packets.indices, result.indices):
         raise MismatchError("packets do not hold the indices of the device path", "rebuild with kit build-firmware")
     mean = result.mean if packets.mean is None else packets.mean
@@ -133,7 +136,8 @@ def evaluate_path(
     decoded = bundle.decode(packets.indices, mean, scale)
     labels = {"path": DEVICE, "split": split, "engine": engine, "target": target}
     entropy = index_entropy(packets.indices, config.model.latent_width)
-    return evaluation(config, frames, decoded, refs, index_entropy=entropy, **labels)
+    sizes = layout.mean_sizes(result.packets) if len(result.packets) else None
+    return evaluation(config, frames, decoded, refs, index_entropy=entropy, sizes=sizes, **labels)
 
 
 def evaluation(
@@ -147,6 +151,7 @@ def evaluation(
     engine: str,
     target: str,
     index_entropy: tuple[float, ...] = (),
+    sizes: MeanSizes | None = None,
 ) -> Evaluation:
     """Figures of reconstructed frames, grouped by dataset and subject.
 
@@ -172,6 +177,7 @@ def evaluation(
         errors=errors,
         refs=tuple(refs),
         examples=_examples(errors, by_dataset, refs, frames, decoded),
+        sizes=sizes,
     )
 
 

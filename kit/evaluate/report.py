@@ -18,7 +18,7 @@ from kit.evaluate.metrics import DEFINITION
 from kit.evaluate.path import DEVICE, Evaluation
 from kit.evaluate.plots import distribution_figure, reconstruction_figure
 from kit.files import atomic_write_bytes, atomic_write_text, write_json
-from kit.wire.packet import PacketLayout
+from kit.wire.packet import MeanSizes, PacketLayout
 
 FORMAT = 1
 """Version of report.json."""
@@ -98,7 +98,7 @@ def report_document(config: Config, facts: ReportFacts, evaluations: Sequence[Ev
         "synthetic": facts.synthetic,
         "engine": config.firmware.engine,
         "definition": DEFINITION,
-        "compression": compression(config, evaluations[0].index_entropy),
+        "compression": compression(config, evaluations[0].index_entropy, evaluations[0].sizes),
         "encoder": dict(facts.encoder),
         "decoder_parameters": facts.decoder_parameters,
         "evaluations": [found.as_dict() for found in evaluations],
@@ -110,9 +110,16 @@ def report_document(config: Config, facts: ReportFacts, evaluations: Sequence[Ev
     return {**document, "summary": summary_lines(document)}
 
 
-def compression(config: Config, index_entropy: Sequence[float] = ()) -> dict[str, Any]:
-    """Sizes and ratios of a frame: the description's formula (index bits only), and all bytes on the wire."""
+def compression(
+    config: Config, index_entropy: Sequence[float] = (), sizes: MeanSizes | None = None
+) -> dict[str, Any]:
+    """Sizes and ratios of a frame: the description's formula (index bits only), and all bytes on the wire.
+
+    With range coding, all of them are means over the evaluated frames, ``sizes``.
+    """
     layout = PacketLayout.from_config(config)
+    if layout.variable and sizes is not None:
+        return _mean_compression(config, layout, sizes, index_entropy)
     whole = layout.wire_bytes % layout.frames_per_packet == 0
     per_frame = layout.wire_bytes // layout.frames_per_packet if whole else layout.wire_bytes_per_frame
     return {
@@ -127,6 +134,26 @@ def compression(config: Config, index_entropy: Sequence[float] = ()) -> dict[str
         "wire_bits_per_second": 8 * per_frame / config.signal.frame_seconds,
         "index_bits": config.model.index_bits,
         "index_entropy_bits": [round(bits, 3) for bits in index_entropy],
+    }
+
+
+def _mean_compression(
+    config: Config, layout: PacketLayout, sizes: MeanSizes, index_entropy: Sequence[float]
+) -> dict[str, Any]:
+    payload_bits = 8 * sizes.index_bytes
+    return {
+        "raw_bits": layout.raw_bits,
+        "payload_bits": round(payload_bits, 2),
+        "side_bytes": layout.side_bytes,
+        "body_bytes": round(sizes.body_bytes, 3),
+        "wire_bytes": round(sizes.wire_bytes, 3),
+        "payload_ratio": layout.raw_bits / max(payload_bits, 1e-9),
+        "body_ratio": layout.raw_bits / (8 * max(sizes.body_bytes, 1e-9)),
+        "wire_ratio": layout.raw_bits / (8 * sizes.wire_bytes),
+        "wire_bits_per_second": 8 * sizes.wire_bytes / config.signal.frame_seconds,
+        "index_bits": config.model.index_bits,
+        "index_entropy_bits": [round(bits, 3) for bits in index_entropy],
+        "fixed_payload_bits": layout.payload_bits,
     }
 
 

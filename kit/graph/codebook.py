@@ -58,26 +58,27 @@ def search_bounds(
     """Worst-case residuals and distances of a codebook.
 
     Residual dimension d starts within ``R_d = max(127 - zp, 128 + zp) << F`` and grows by
-    ``C_d = max_k |e[k][d]| << E`` per level; a distance is at most the sum over d of ``(R_d + C_d)^2``. In price
-    coordinates the residual starts at 0.
+    ``C_d = max_k |e[k][d]| << E`` per level; a distance is at most the sum over d of ``(R_d + C_d)^2``. In a price
+    coordinate the residual is 0 at every level.
 
     Args:
         integer: int8 or int16 [M, K, D + price_dims], entries.
         entry_shift: int [M], left shift E of each level.
         residual_frac_bits: F, fractional bits of the residual.
         latent_zero_point: zero point of the latents.
-        price_dims: how many of the last coordinates are prices.
+        price_dims: 1 where the last coordinate is a price, else 0.
     """
     start = max(127 - latent_zero_point, 128 + latent_zero_point) << residual_frac_bits
-    reach = [start] * (integer.shape[2] - price_dims) + [0] * price_dims
+    dims = integer.shape[2] - price_dims
+    reach = [start] * dims
     residual, entry, distance = [], [], []
     for level in range(integer.shape[0]):
         peaks = np.abs(integer[level].astype(np.int64)).max(axis=0)
         shifted = [int(peak) << int(entry_shift[level]) for peak in peaks]
         residual.append(max(reach))
         entry.append(max(shifted))
-        reach = [r + c for r, c in zip(reach, shifted, strict=True)]
-        distance.append(sum(r * r for r in reach))
+        reach = [r + c for r, c in zip(reach, shifted[:dims], strict=True)]
+        distance.append(sum(r * r for r in reach + shifted[dims:]))
     return SearchBounds(tuple(residual), tuple(entry), tuple(distance))
 
 
@@ -85,8 +86,7 @@ def search_bounds(
 class IntegerCodebook:
     """RVQ codebook of M levels, K entries and D dimensions, in integers and in the floats they came from.
 
-    Entries with prices have M further coordinates (NUMERICS.md section 4.7): coordinate D + l of level l holds the
-    square root of an entry's price, the other price coordinates of that level are 0.
+    Entries with prices have a further coordinate, the square root of the price (NUMERICS.md section 4.7).
 
     Attributes:
         integer: int8[M, K, D + price_dims] with shifts, or int16 of this shape with every shift 0; K a power of two.
@@ -95,7 +95,7 @@ class IntegerCodebook:
         latent_scale: real value of one latent LSB (float32 value), the encoder's output scale.
         latent_zero_point: the encoder's output zero point.
         float: float32[M, K, D], the trained entries in real latent units.
-        price_dims: M where entries have prices, else 0.
+        price_dims: 1 where entries have prices, else 0.
 
     Raises:
         ArtifactError: a shape, dtype or range is not as above, or a residual may leave int16 or a distance int32.
@@ -144,19 +144,15 @@ class IntegerCodebook:
             raise ArtifactError("codebook floats are not all finite", "train again with a lower learning rate")
 
     def _check_prices(self) -> None:
-        levels, _, coordinates = self.integer.shape
-        if self.price_dims not in (0, levels) or self.price_dims >= coordinates:
+        coordinates = self.integer.shape[2]
+        if self.price_dims not in (0, 1) or self.price_dims >= coordinates:
             raise ArtifactError(
-                f"codebook of {levels} levels and {coordinates} coordinates has price_dims {self.price_dims}, "
-                f"expected 0 or {levels}, and fewer than there are coordinates",
+                f"codebook of {coordinates} coordinates has price_dims {self.price_dims}, "
+                "expected 0 or 1, and fewer than there are coordinates",
                 _REBUILD,
             )
-        for level in range(self.price_dims):
-            prices = self.integer[level, :, self.dims :]
-            if prices.min() < 0 or np.delete(prices, level, axis=1).any():
-                raise ArtifactError(
-                    f"codebook level {level} has prices below 0 or in the coordinate of another level", _REBUILD
-                )
+        if self.integer[..., self.dims :].min(initial=0) < 0:
+            raise ArtifactError("codebook has an entry with the root of its price below 0", _REBUILD)
 
     def _check_scalars(self) -> None:
         shift = self.entry_shift
@@ -187,8 +183,14 @@ class IntegerCodebook:
 
     @property
     def dims(self) -> int:
-        """D, without price coordinates."""
+        """D, without the price coordinate."""
         return int(self.integer.shape[2]) - self.price_dims
+
+    def price(self) -> NDArray[np.float32]:
+        """What the search adds to the squared distance of an entry, float32[M, K] in squared real latent units."""
+        step = self.latent_scale * 2.0**-self.residual_frac_bits
+        roots = self.shifted()[:, :, self.dims :] * step
+        return np.asarray(np.square(roots).sum(axis=2), np.float32)
 
     @property
     def index_bits(self) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.config import DECODER_MODEL_KEYS, Config
 from kit.graph.codebook import IntegerCodebook
@@ -33,16 +35,21 @@ def _packet_settings(config: Config) -> dict[str, Any]:
     settings = config.packet.model_dump(mode="json")
     if config.packet.frames_per_packet == 1:
         del settings["frames_per_packet"]
+    if config.packet.coding == "fixed":
+        del settings["coding"]
     return settings
 
 
-def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> str:
+def build_hash(
+    config: Config, encoder: Encoder, codebook: IntegerCodebook, coding: Mapping[str, NDArray[Any]] | None = None
+) -> str:
     """Hash of everything that decides the bytes of a packet; the decoder is no part of it.
 
     Args:
         config: resolved configuration, of which signal, model and packet settings, the input clip and shaping count.
         encoder: graph and weights.
         codebook: of which the integers count, not the floats behind them.
+        coding: arrays of the model of range-coded indices; None where they have a fixed width.
 
     Returns:
         16 hex digits: the first of SHA-256 over canonical JSON, then every array by name.
@@ -66,6 +73,8 @@ def build_hash(config: Config, encoder: Encoder, codebook: IntegerCodebook) -> s
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
     arrays = {f"weights/{key}": array for key, array in encoder.weights.items()}
     arrays["codebook/integer"], arrays["codebook/entry_shift"] = codebook.integer, codebook.entry_shift
+    if coding is not None:
+        arrays.update({f"coding/{name}": array for name, array in coding.items()})
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         little = array.astype(array.dtype.newbyteorder("<"))

@@ -114,20 +114,6 @@ def codebooks(autoencoder: RVQAutoencoder) -> FloatArray:
     return books
 
 
-def effective_codebooks(autoencoder: RVQAutoencoder) -> FloatArray:
-    """Codebooks whose plain nearest search makes the choice of rate-aware training, float32 [M, K, D + M].
-
-    Channel D + l of level l holds the square root of the entry's price, all other added channels hold 0. Latents get M
-    channels of 0: the squared distance of level l then contains its price, and what the search leaves in channel D + l
-    is the same for every entry of the later levels. Raises as :func:`codebooks` does.
-    """
-    books, bias = codebooks(autoencoder), autoencoder.rvq.bias()
-    levels = len(books)
-    price = np.zeros((*books.shape[:2], levels), np.float32)
-    price[np.arange(levels), :, np.arange(levels)] = np.sqrt(bias)
-    return np.concatenate([books, price], axis=2)
-
-
 def save_model(model: Any, path: str | Path) -> None:
     """Write a Keras model to ``path`` (.keras) atomically.
 

@@ -213,6 +213,22 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         for weight in (self.codebook, self.ema_sum) if self.update == "ema" else (self.codebook,):
             weight.assign(np.asarray(weight, np.float64) @ matrix)
 
+    def settle(self, latents: FloatArray, rounds: int = 6) -> None:
+        """Usage and distortions that prices come from, as they are for ``latents`` float32 [n, D] by now.
+
+        For codebooks that were changed from outside: choice, usage and distortion settle by repetition.
+        """
+        books = np.asarray(self.codebook)
+        for _ in range(rounds):
+            chosen = nearest_indices(latents, books, self.bias())[0]
+            counts = [np.bincount(index, minlength=self.entries) for index in chosen.T]
+            residual, distortions = latents, []
+            for level, book in enumerate(books):
+                residual = residual - book[chosen[:, level]]
+                distortions.append(np.square(residual).sum(axis=1).mean())
+            self.share.assign(np.stack(counts) / len(latents))
+            self.distortion.assign(np.array(distortions))
+
     def bias(self) -> FloatArray:
         """Price of each entry, float32 [M, K] in squared latent units, least 0 per level; all 0 without rate_weight.
 

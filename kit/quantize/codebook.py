@@ -33,8 +33,8 @@ def quantize_codebook(
         bits: width of an entry.
         usage: how often each entry is chosen, [M, K]; all alike without.
         price: float32[M, K] >= 0 in squared latent units, what choosing an entry costs besides its squared distance;
-            only differences within a level count. Prices become coordinates of the entries (NUMERICS.md section 4.7),
-            rounded as these are; without any difference there are none.
+            only differences within a level count. Prices become a coordinate of the entries (NUMERICS.md section 4.7),
+            rounded as the others are; without any difference there is none.
 
     Raises:
         ShapeError: ``books`` or ``price`` of another shape, not finite, or a price below 0.
@@ -47,9 +47,9 @@ def quantize_codebook(
     floats = np.ascontiguousarray(books, np.float32)
     weights = np.ones(books.shape[:2]) if usage is None else np.asarray(usage, np.float64)
     scale = float(np.float32(latent_scale))
-    coordinates = _price_coordinates(price, books.shape)
-    price_dims = coordinates.shape[2]
-    wanted = np.concatenate([floats.astype(np.float64), coordinates], axis=2)
+    coordinate = _price_coordinate(price, books.shape)
+    price_dims = coordinate.shape[2]
+    wanted = np.concatenate([floats.astype(np.float64), coordinate], axis=2)
     for frac_bits in range(FRAC_BITS_MAX, -1, -1):
         found = _quantize_levels(wanted * (2.0**frac_bits / scale), bits, weights, price_dims)
         if found is not None and search_bounds(*found, frac_bits, latent_zero_point, price_dims).fits:
@@ -61,23 +61,21 @@ def quantize_codebook(
     )
 
 
-def _price_coordinates(price: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Coordinates float64[M, K, M] in real latent units, the roots of level l's prices in coordinate l; or [M, K, 0].
+def _price_coordinate(price: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The roots of prices, float64[M, K, 1] in real latent units; [M, K, 0] without any difference between prices.
 
     The least price of a level is made 0: roots near 0 are rounded to the finest prices.
     """
     levels, entries = shape[:2]
+    none = np.zeros((levels, entries, 0))
     if price is None:
-        return np.zeros((levels, entries, 0))
+        return none
     if price.shape != (levels, entries) or not (np.isfinite(price).all() and (price >= 0).all()):
         raise ShapeError(
             f"prices are {price.dtype}{list(price.shape)}, not finite float32[{levels}, {entries}] from 0 upwards"
         )
     extra = price.astype(np.float64) - price.min(axis=1, keepdims=True)
-    coordinates = np.zeros((levels, entries, levels if extra.any() else 0))
-    for level in range(coordinates.shape[2]):
-        coordinates[level, :, level] = np.sqrt(extra[level])
-    return coordinates
+    return np.sqrt(extra)[..., None] if extra.any() else none
 
 
 def _quantize_levels(

@@ -2,7 +2,8 @@
 
 Trained codebooks stand where the float latents of training were. Here their entries move to the means of what the
 device's encoder puts into their cells: all vectors are searched, then level after level every entry becomes the mean of
-its vectors less what the *other* levels contribute (not only those before it), and the search is repeated.
+its vectors less what the *other* levels contribute (not only those before it), and the search is repeated. Where bits
+have a price (entropy-constrained vector quantization, Chou et al., 1989), the prices are settled anew in every round.
 """
 
 from __future__ import annotations
@@ -13,26 +14,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
+from kit.quantize.prices import level_search, mean_bits, settled_prices
 
 FloatBooks = NDArray[np.float32]
 
 COUNT_MIN = 4
 """An entry of fewer vectors stays where it is."""
 
-BLOCK_ROWS = 16384
-
 
 @dataclass(frozen=True, slots=True)
 class CodebookRefit:
-    """How it went: root mean square error of the quantized validation latents, in units of the latents."""
+    """How it went, on the validation latents.
+
+    Attributes:
+        before: root mean square error of the quantized latents before, in units of the latents.
+        after: the same afterwards.
+        bits_before: order-0 entropy of a position's indices before, in bits; 0 where bits have no price.
+        bits_after: the same afterwards.
+        best_round: round that was kept; 0 is what came in.
+    """
 
     before: float
     after: float
+    bits_before: float
+    bits_after: float
     best_round: int
 
 
 def refit_codebook(
-    books: FloatBooks, train: NDArray[np.float32], validation: NDArray[np.float32], rounds: int
+    books: FloatBooks,
+    train: NDArray[np.float32],
+    validation: NDArray[np.float32],
+    rounds: int,
+    rate_weight: float = 0.0,
 ) -> tuple[FloatBooks, CodebookRefit]:
     """Codebooks of smaller error on the given latents; never worse on the validation latents than those that came in.
 
@@ -41,50 +55,63 @@ def refit_codebook(
         train: float32[n, D], latents of training frames in real units, n >= 1.
         validation: float32[m, D], latents of validation frames; they decide which round is kept.
         rounds: of search and re-estimation.
+        rate_weight: price of a bit in mean distortions; what is made small then is the distortion plus the price of
+            the bits, at the distortion that came in.
 
     Raises:
         ShapeError: arrays of other shapes.
     """
     if books.ndim != 3 or any(z.ndim != 2 or z.shape[1] != books.shape[2] or not len(z) for z in (train, validation)):
         raise ShapeError(f"codebook {list(books.shape)}, latents {list(train.shape)} and {list(validation.shape)}")
-    before = best = quantization_error(books, validation)
-    kept, best_round, current = books, 0, books.astype(np.float64)
+    current = books.astype(np.float64)
+    price = settled_prices(current, train, rate_weight)
+    before, bits_before = _judged(current, validation, price)
+    best = _cost(before, bits_before, before, rate_weight)
+    after, bits_after, kept, best_round = before, bits_before, books, 0
     for number in range(1, rounds + 1):
-        current = _reestimated(current, train)
-        error = quantization_error(current.astype(np.float32), validation)
-        if error < best:
-            best, best_round, kept = error, number, current.astype(np.float32)
-    return kept, CodebookRefit(before, best, best_round)
+        current = _reestimated(current, train, price)
+        price = settled_prices(current, train, rate_weight, price, rounds=1)
+        error, bits = _judged(current.astype(np.float32).astype(np.float64), validation, price)
+        cost = _cost(error, bits, before, rate_weight)
+        if cost < best:
+            best, best_round, kept = cost, number, current.astype(np.float32)
+            after, bits_after = error, bits
+    return kept, CodebookRefit(before, after, bits_before, bits_after, best_round)
 
 
 def quantization_error(books: FloatBooks, latents: NDArray[np.float32]) -> float:
-    """Root mean square of what all levels leave over."""
-    chosen = _searched(books.astype(np.float64), latents)
-    total = sum(books[level][chosen[:, level]].astype(np.float64) for level in range(len(books)))
-    return float(np.sqrt(np.square(latents - total).mean()))
+    """Root mean square of what all levels leave over, each choosing the nearest entry."""
+    return _judged(books.astype(np.float64), latents, None)[0]
 
 
-def entry_usage(books: FloatBooks, latents: NDArray[np.float32]) -> NDArray[np.int64]:
+def _judged(
+    books: NDArray[np.float64], latents: NDArray[np.float32], price: NDArray[np.float64] | None
+) -> tuple[float, float]:
+    """(root mean square error, bits of a position's indices; 0 without prices)."""
+    chosen = level_search(books, latents, price)
+    total = sum(books[level][chosen[:, level]] for level in range(len(books)))
+    error = float(np.sqrt(np.square(latents - total).mean()))
+    return error, 0.0 if price is None else mean_bits(chosen, books.shape[1])
+
+
+def _cost(error: float, bits: float, reference: float, rate_weight: float) -> float:
+    """Mean square error plus price of the bits, in mean square errors of the reference."""
+    return (error / reference) ** 2 + rate_weight * bits if reference > 0 else error
+
+
+def entry_usage(
+    books: FloatBooks, latents: NDArray[np.float32], price: NDArray[np.float64] | None = None
+) -> NDArray[np.int64]:
     """How often each entry is chosen for latents float32[n, D]: int64[M, K]."""
-    chosen = _searched(books.astype(np.float64), latents)
+    chosen = level_search(books.astype(np.float64), latents, price)
     return np.stack([np.bincount(index, minlength=books.shape[1]) for index in chosen.T])
 
 
-def _searched(books: NDArray[np.float64], latents: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Nearest entry per level on the residual: int64[n, M]."""
-    found = np.empty((len(latents), len(books)), np.int64)
-    for start in range(0, len(latents), BLOCK_ROWS):
-        residual = latents[start : start + BLOCK_ROWS].astype(np.float64)
-        for level, book in enumerate(books):
-            index = np.argmin(np.square(book).sum(axis=1) - 2.0 * residual @ book.T, axis=1)
-            found[start : start + BLOCK_ROWS, level] = index
-            residual = residual - book[index]
-    return found
-
-
-def _reestimated(books: NDArray[np.float64], latents: NDArray[np.float32]) -> NDArray[np.float64]:
+def _reestimated(
+    books: NDArray[np.float64], latents: NDArray[np.float32], price: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     """Every entry at the mean of its vectors less the other levels' entries; the levels in turn."""
-    chosen = _searched(books, latents)
+    chosen = level_search(books, latents, price)
     result = books.copy()
     total = sum(result[level][chosen[:, level]] for level in range(len(books)))
     for level in range(len(books)):

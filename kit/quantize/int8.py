@@ -21,6 +21,7 @@ from kit.quantize.codebook_refit import CodebookRefit, entry_usage, refit_codebo
 from kit.quantize.finetune import TuneFrames, TuneResult, finetune
 from kit.quantize.fold import FloatConv, fold_encoder, run_float
 from kit.quantize.metric import can_change, change_decoder, change_encoder, decoder_sensitivity, measure_basis
+from kit.quantize.prices import settled_prices
 from kit.reference.encoder import encode
 
 SENSITIVITY_FRAMES = 256
@@ -39,6 +40,7 @@ class Int8Model:
         encoder: its integer graph.
         books: float32[M, K, D] codebooks in the latents' real units.
         usage: int64[M, K], how often each entry is chosen on training windows.
+        price: float32[M, K] in squared latent units, or None where bits have none.
         calibration: of the ranges.
         tuned: fine-tuning, or None without.
         refit: of the codebooks, or None without.
@@ -48,6 +50,7 @@ class Int8Model:
     encoder: Encoder
     books: NDArray[np.float32]
     usage: NDArray[np.int64]
+    price: NDArray[np.float32] | None
     calibration: Calibration
     tuned: TuneResult | None
     refit: CodebookRefit | None
@@ -62,9 +65,10 @@ class Int8Model:
                 f"{self.tuned.prd_after:.2f} % after {self.tuned.best_step} steps (float search)"
             )
         if self.refit is not None:
+            bits = f", {self.refit.bits_before:.2f} -> {self.refit.bits_after:.2f} bits a position"
             found.append(
                 f"codebooks refit: {100 * (1 - self.refit.after / self.refit.before):.1f} % less error of the "
-                f"validation latents after {self.refit.best_round} rounds"
+                f"validation latents after {self.refit.best_round} rounds{bits if self.price is not None else ''}"
             )
         return found
 
@@ -102,6 +106,7 @@ def quantize_autoencoder(
     validation: TuneFrames,
     *,
     seed: int,
+    rate_weight: float = 0.0,
     progress: Progress | None = None,
 ) -> Int8Model:
     """Change the latents' basis, calibrate, fine-tune, and refit the codebooks; each as ``settings`` asks.
@@ -116,6 +121,7 @@ def quantize_autoencoder(
         train: training windows.
         validation: validation frames.
         seed: of the fine-tuning.
+        rate_weight: price of a bit on the device, in mean distortions.
         progress: of the fine-tuning: called with (steps done, steps in all).
 
     Raises:
@@ -123,6 +129,10 @@ def quantize_autoencoder(
     """
     rvq, decoder = autoencoder.rvq, autoencoder.decoder
     layers = _measured(layers, rvq, decoder, settings.latent_metric, calibration)
+    if rvq.rate_weight:
+        rvq.rate_weight = rate_weight  # of the device, from here on
+        latents = run_float(layers, calibration.y[:, :, None])
+        rvq.settle(latents.reshape(-1, latents.shape[2]).astype(np.float32))
     chain, found = calibrate(layers, calibration.y, calibration.frames, bits)
     tuned = None
     if settings.finetune_steps:
@@ -134,8 +144,11 @@ def quantize_autoencoder(
     wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES]) for frames in (train.frames, validation.frames)]
     flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
     if settings.codebook_rounds:
-        books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds)
-    return Int8Model(model, encoder, books, entry_usage(books, flat[0]), found, tuned, refit)
+        books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds, rate_weight)
+    price = settled_prices(books.astype(np.float64), flat[0], rate_weight)
+    usage = entry_usage(books, flat[0], price)
+    device_price = None if price is None else price.astype(np.float32)
+    return Int8Model(model, encoder, books, usage, device_price, found, tuned, refit)
 
 
 def _measured(

@@ -61,9 +61,11 @@ def real_values(path: DevicePath, latents: NDArray[np.int8]) -> NDArray[np.float
     return np.asarray((latents.astype(np.float32) - path.codebook.latent_zero_point) * step, np.float32)
 
 
-def float_search(latents: NDArray[np.float32], books: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum of the nearest entries, level by level, in float: [n, P, D], books [M, K, D] -> [n, P, D]."""
-    chosen = nearest_indices(latents, books)
+def float_search(
+    latents: NDArray[np.float32], books: NDArray[np.float32], price: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Sum of the chosen entries, level by level, in float: [n, P, D], books [M, K, D], price [M, K] -> [n, P, D]."""
+    chosen = nearest_indices(latents, books, price)
     return np.asarray(sum(book[chosen[..., level]] for level, book in enumerate(books)), np.float32)
 
 
@@ -84,15 +86,15 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
     settings = path.config.quantize
     bits = lsb_bits(settings.input_clip)
     rounded = normalise(frames, bits, settings.input_shaping).y.astype(np.float32) * np.float32(2.0**-bits)
-    books = np.asarray(autoencoder.rvq.codebook, np.float32)
+    books, price = np.asarray(autoencoder.rvq.codebook, np.float32), autoencoder.rvq.bias()
 
     def trained(y: NDArray[np.float32]) -> NDArray[np.float32]:
-        sent = float_search(float_latents(autoencoder, y), books)
+        sent = float_search(float_latents(autoencoder, y), books, price)
         parts = [np.asarray(autoencoder.decoder(sent[at : at + BATCH, None])) for at in range(0, len(y), BATCH)]
         return np.concatenate(parts)[:, 0, :, 0]
 
     latents = int8_latents(path, frames)
-    int8_sent = float_search(real_values(path, latents), path.codebook.float)
+    int8_sent = float_search(real_values(path, latents), path.codebook.float, path.codebook.price())
     return (
         Rung(FLOAT, trained(normalised(frames, settings.input_clip))),
         Rung(INPUT, trained(rounded)),

@@ -17,6 +17,7 @@ from kit.parallel import map_blocks
 from kit.reference.encoder import encode
 from kit.reference.normalise import lsb_bits, normalise
 from kit.reference.rvq import search
+from kit.wire.coding import CodingModel
 from kit.wire.packet import PacketLayout
 
 BATCH_FRAMES = 32
@@ -37,7 +38,7 @@ class DeviceResult:
         scale_code: uint8[n].
         latents: int8[n, P, D].
         indices: uint16[n, P, M].
-        packets: uint8[n, body bytes].
+        packets: uint8[n, row bytes] (:mod:`kit.wire.packet`).
     """
 
     y: NDArray[np.int8]
@@ -55,6 +56,7 @@ class DevicePath:
         encoder: integer graph.
         codebook: integer codebook of the same latents.
         config: resolved configuration.
+        coding: model of range-coded indices, where ``packet.coding`` asks for it.
         encode: replaces the reference encoder, int8[n, T] -> int8[n, P, D]; an opaque graph needs one
             (``functools.partial(kit.golden.golden_latents, model)``).
 
@@ -63,10 +65,11 @@ class DevicePath:
     """
 
     def __init__(
-        self, encoder: Encoder, codebook: IntegerCodebook, config: Config, encode: EncodeFunction | None = None
-    ) -> None:
+        self, encoder: Encoder, codebook: IntegerCodebook, config: Config, encode: EncodeFunction | None = None,
+        coding: CodingModel | None = None,
+    ) -> None:  # fmt: skip
         self.encoder, self.codebook, self.config = encoder, codebook, config
-        self.layout = PacketLayout.from_config(config)
+        self.layout = PacketLayout.from_config(config, coding)
         self.lsb_bits = lsb_bits(config.quantize.input_clip)
         self._encode = encode
         self._check()

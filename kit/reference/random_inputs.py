@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,19 @@ frames, and noise of any strength anywhere in the range."""
 
 def random_codebook(
     rng: np.random.Generator, encoder: Encoder, M: int = 2, K: int = 16, bits: int = 8,  # noqa: N803
-    priced: bool = False,
+    run: Callable[[NDArray[np.int8]], NDArray[np.int8]] | None = None, priced: bool = False,
 ) -> IntegerCodebook:  # fmt: skip
     """A codebook of 8- or 16-bit entries with the largest F; its levels are latents of frames, then residuals.
 
-    With prices, an entry costs up to several times the mean distortion of its level.
+    With prices, an entry costs up to several times the mean distortion of its level. ``run`` replaces the reference
+    encoder, int8[n, T] -> int8[n, P, D]; an opaque encoder needs one.
     """
     latent = encoder.graph.output_tensor
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
-    latents = encode(encoder, normalise(frames, encoder.graph.lsb_bits).y).reshape(-1, latent.channels)
+    y = normalise(frames, encoder.graph.lsb_bits).y
+    latents = (encode(encoder, y) if run is None else run(y)).reshape(-1, latent.channels)
     residual = latents.astype(np.float64) - latent.zero_point
-    levels, prices = [], np.zeros((M, K, M if priced else 0))
+    levels, prices = [], np.zeros((M, K, int(priced)))
     for level in range(M):
         entries = residual[rng.integers(0, len(residual), K)] + rng.normal(0, 0.5, (K, latent.channels))
         nearest = ((residual[:, None] - entries[None, :]) ** 2).sum(axis=2).argmin(axis=1)
@@ -44,7 +46,7 @@ def random_codebook(
         levels.append(entries)
         if priced:
             distortion = float((residual**2).sum(axis=1).mean())
-            prices[level, :, level] = np.sqrt(distortion * rng.choice([0.0, 0.1, 1.0], K) * rng.exponential(1.0, K))
+            prices[level, :, 0] = np.sqrt(distortion * rng.choice([0.0, 0.1, 1.0], K) * rng.exponential(1.0, K))
     real = np.clip(np.concatenate([np.stack(levels), prices], axis=2), -255, 255)
     for frac_bits in range(8, -1, -1):
         entries = np.round(real * 2.0**frac_bits).astype(np.int64)

@@ -41,7 +41,7 @@ def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArra
     """Indices uint16[rows, M] of latents int8[rows, D]."""
     entries = codebook.shifted()
     start = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
-    residual = np.pad(start, ((0, 0), (0, codebook.price_dims)))  # price coordinates start at 0 (section 4.7)
+    residual = np.pad(start, ((0, 0), (0, codebook.price_dims)))
     indices = np.empty((len(latents), codebook.num_levels), np.uint16)
     for level in range(codebook.num_levels):
         table = entries[level].astype(np.float64)
@@ -49,4 +49,5 @@ def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArra
         cost += 0.5 * (table * table).sum(axis=1)
         indices[:, level] = cost.argmin(axis=1)
         residual = residual - entries[level][indices[:, level]]
+        residual[:, codebook.dims :] = 0  # a price counts in its own level alone (section 4.7)
     return indices

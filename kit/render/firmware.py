@@ -18,10 +18,12 @@ from kit.files import asset, checkout
 from kit.graph.check import check
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
+from kit.render.coding import coding_view
 from kit.render.environment import environment, origin_of, render_template
 from kit.render.protocol import render_protocol_header
 from kit.render.tflm import Arena, tflm_view
 from kit.render.views import codebook_view, encoder_file_view, model_view, plan_view, step_macs_max, vectors_view
+from kit.wire.coding import CodingModel
 from kit.wire.packet import PacketLayout
 from kit.wire.scale import lsb_bits
 
@@ -46,7 +48,7 @@ class Vectors:
 
     Attributes:
         frames: int16[n, T], or int32[n, T] for sensors of more than 16 bits, ADC codes.
-        packets: uint8[n, packet bytes], from the reference executor.
+        packets: uint8[n, row bytes] (:mod:`kit.wire.packet`), from the reference executor.
         source_label: dataset they come from, printed as it is.
     """
 
@@ -70,6 +72,7 @@ def render_firmware(
     vectors: Vectors,
     model_bytes: bytes,
     build_hash: str,
+    coding: CodingModel | None = None,
     arena: Arena | None = None,
 ) -> dict[str, str]:
     """Every file of ``generated/``.
@@ -81,6 +84,7 @@ def render_firmware(
         vectors: at least ``firmware.embedded_frames`` frames; the first ones are carried in the firmware.
         model_bytes: the .tflite.
         build_hash: 16 hex digits.
+        coding: model of range-coded indices, where ``packet.coding`` asks for it.
         arena: measured size of the tensor arena; with it, an encoder of the aot engine is rendered for TensorFlow Lite
             Micro too (make's ENGINE=tflm). The tflm engine needs it.
 
@@ -95,6 +99,7 @@ def render_firmware(
     """
     check(encoder)
     _check_parts(config, encoder, codebook)
+    _check_coding(config, coding)
     embedded = _embedded(config, vectors)
     model = model_view(config, build_hash)
     origin = origin_of(config, model_bytes, build_hash)
@@ -103,6 +108,7 @@ def render_firmware(
         "codebook": codebook_view(codebook, model.prefix),
         "encoder": encoder_file_view(model_bytes),
         "vectors": vectors_view(embedded.frames, embedded.packets, embedded.source_label),
+        "coding": coding_view(coding, model.prefix),
         "step_macs_max": step_macs_max(encoder, codebook),
     }
     engines = _engines(config, arena)
@@ -112,6 +118,8 @@ def render_firmware(
         context["tflm"] = tflm_view(model_bytes, arena)
     context["engine"] = EngineView(config.firmware.engine, engines)
     names = dict(_COMMON)
+    if coding is not None:
+        names["coding.h"] = "coding.h.j2"
     names.update({f"{model.prefix}_{name}": template for name, template in _PREFIXED.items()})
     for engine in engines:
         names.update({f"{model.prefix}_{name}": template for name, template in _engine_templates(engine).items()})
@@ -161,11 +169,22 @@ def _check_parts(config: Config, encoder: Encoder, codebook: IntegerCodebook) ->
         )
 
 
+def _check_coding(config: Config, coding: CodingModel | None) -> None:
+    """A coding model where one is asked for, and nowhere else."""
+    if (coding is not None) != (config.packet.coding == "range"):
+        raise RenderError(
+            f"packet.coding is {config.packet.coding}, and there is {'no' if coding is None else 'a'} coding model",
+            "rebuild with kit build-firmware",
+        )
+    if coding is not None:
+        coding.expect(num_levels=config.model.num_levels, index_bits=config.model.index_bits)
+
+
 def _embedded(config: Config, vectors: Vectors) -> Vectors:
     """The vectors that the firmware carries, checked."""
     count = config.firmware.embedded_frames
     frames, packets, label = vectors.frames, vectors.packets, vectors.source_label
-    body = PacketLayout.from_config(config).frame_bytes
+    body = PacketLayout.from_config(config).row_bytes
     dtype = np.dtype(np.int16 if config.signal.container_bits == 16 else np.int32)
     if frames.dtype != dtype or frames.ndim != 2 or frames.shape[1] != config.signal.frame_samples:
         raise RenderError(

@@ -46,7 +46,7 @@ _AXIS_STEPS = 16
 class SearchTables:
     """Tables of a codebook of M levels with N stored entries each, N = max(K, 4), in rows of S values.
 
-    S is the number of an entry's coordinates, D and those of prices, in whole eights.
+    S is the number of an entry's coordinates, D and that of prices, in whole eights.
 
     Attributes:
         rows: int8 or int16 [M, 3 + N, S]: per level the axes p and s_0, s_1, then the entries with rising p . e.

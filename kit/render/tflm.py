@@ -160,6 +160,16 @@ def operator_names(model_bytes: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(op.op for op in open_model(model_bytes).operators))
 
 
+def registered_operators(model_bytes: bytes) -> tuple[Operator, ...]:
+    """Operators that the harness of a .tflite registers.
+
+    Raises:
+        GraphError: not a .tflite, truncated, or of another schema version.
+        UnsupportedOpError: one that the harness cannot register.
+    """
+    return _operators(open_model(model_bytes))
+
+
 def _operators(model: ModelView) -> tuple[Operator, ...]:
     found: dict[str, bool] = {}
     for op in model.operators:

@@ -42,6 +42,9 @@ class ModelView:
     mean_bytes: int
     input_shaping: str
     packet_bytes: int
+    index_bytes: int
+    length_bytes: int
+    row_bytes: int
     frames_per_packet: int
     build_hash_bytes: tuple[str, ...]
 
@@ -76,6 +79,9 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         mean_bytes=layout.mean_bytes,
         input_shaping="KIT_SHAPING_" + config.quantize.input_shaping.upper(),
         packet_bytes=layout.frame_bytes,
+        index_bytes=layout.index_bytes,
+        length_bytes=layout.length_bytes,
+        row_bytes=layout.row_bytes,
         frames_per_packet=layout.frames_per_packet,
         build_hash_bytes=tuple(f"0x{byte:02x}" for byte in bytes.fromhex(build_hash)),
     )
@@ -115,7 +121,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         f"{name}_axis_shift", "what takes places along each axis to residual units, bits", search.axis_shift
     )
     shift = table(f"{name}_shift", "left shift of each level's entries, bits", codebook.entry_shift.astype(np.uint8))
-    prices = f" and {codebook.price_dims} of price" if codebook.price_dims else ""
+    price = " and a price" if codebook.price_dims else ""
     return CodebookView(
         tables=(rows, order, keys, sides, base, axis_shift, shift),
         fields=(
@@ -130,6 +136,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
             ("entry_shift", shift.name),
             ("stored", stored),
             ("dims", codebook.dims),
+            ("price_dims", codebook.price_dims),
             ("stride", stride),
             ("levels", levels),
             ("residual_frac_bits", codebook.residual_frac_bits),
@@ -137,7 +144,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         ),
         bits=16 if wide else 8,
         entries=codebook.num_entries,
-        coordinates=f"{codebook.dims} dimensions{prices}",
+        coordinates=f"{codebook.dims} dimensions{price}",
         stored=stored,
         stride=stride,
     )

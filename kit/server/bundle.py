@@ -21,6 +21,8 @@ from kit.graph.codebook import IntegerCodebook
 from kit.server.decoder_io import JSON_NAME, NPZ_NAME, load_decoder, save_decoder
 from kit.server.executor import run
 from kit.server.spec import DecoderSpec
+from kit.wire.coding import CODING_FILE, CodingModel, load_coding
+from kit.wire.packet import PacketLayout
 from kit.wire.scale import lsb_bits, unit_codes
 
 FORMAT = 1
@@ -38,6 +40,7 @@ def write_bundle(
     decoder: DecoderSpec,
     build_hash: str,
     label: str,
+    coding: CodingModel | None = None,
 ) -> None:
     """Write a bundle; equal arguments give equal bytes.
 
@@ -48,22 +51,25 @@ def write_bundle(
         decoder: the decoder of its indices.
         build_hash: 16 hex digits of the device build.
         label: datasets the decoder was trained on, for example ``bidmc+stress_predict``.
+        coding: what the device range-codes its indices with, where it does.
 
     Raises:
         ArtifactError: the parts do not fit each other, or the folder cannot be written.
     """
     folder = Path(folder)
     _check_hash(build_hash, "build hash")
-    _check_parts(config, codebook, decoder)
+    _check_parts(config, codebook, decoder, coding)
     atomic_write_text(folder / _CONFIG, dump_config(config))
     codebook.save(folder / _CODEBOOK)
     save_decoder(decoder, folder)
+    if coding is not None:
+        coding.save(folder / CODING_FILE)
     document = {
         "format": FORMAT,
         "build_hash": build_hash,
         "label": label,
         "decoder_parameters": decoder.parameters,
-        "files": {name: sha256_file(folder / name) for name in _FILES},
+        "files": {name: sha256_file(folder / name) for name in _files(config)},
     }
     write_json(folder / _BUNDLE, document)
 
@@ -73,8 +79,19 @@ def _check_hash(value: Any, what: str) -> None:
         raise ArtifactError(f"{what} is {value!r}, not 16 lower-case hex digits", _REBUILD)
 
 
-def _check_parts(config: Config, codebook: IntegerCodebook, decoder: DecoderSpec) -> None:
+def _files(config: Config) -> tuple[str, ...]:
+    """Files of a bundle besides ``bundle.json``."""
+    return (*_FILES, CODING_FILE) if config.packet.coding == "range" else _FILES
+
+
+def _check_parts(
+    config: Config, codebook: IntegerCodebook, decoder: DecoderSpec, coding: CodingModel | None
+) -> None:
     model = config.model
+    if (coding is not None) != (config.packet.coding == "range"):
+        raise ArtifactError(f"the coding model does not fit packet.coding, which is {config.packet.coding}", _REBUILD)
+    if coding is not None:
+        coding.expect(num_levels=model.num_levels, index_bits=model.index_bits)
     codebook.expect(num_levels=model.num_levels, num_entries=model.latent_width, dims=model.embedding_dim)
     decoder.validate()
     expected = (config.latent_positions, model.embedding_dim, config.signal.frame_samples)
@@ -95,6 +112,7 @@ class Bundle:
         decoder: checked layer list and weights.
         build_hash: 16 hex digits of the device build whose packets this decodes.
         label: datasets the decoder was trained on.
+        coding: what indices are range-coded with; None where they have a fixed width.
     """
 
     config: Config
@@ -102,6 +120,12 @@ class Bundle:
     decoder: DecoderSpec
     build_hash: str
     label: str
+    coding: CodingModel | None = None
+
+    @property
+    def layout(self) -> PacketLayout:
+        """Of the packets that it decodes."""
+        return PacketLayout.from_config(self.config, self.coding)
 
     @classmethod
     def load(cls, folder: str | Path, build_hash: str | None = None) -> Bundle:
@@ -126,7 +150,8 @@ class Bundle:
                 "use the server/ folder of the run that made the device's firmware",
             )
         files = document.get("files")
-        for name in _FILES:
+        # The configuration, first of the files, says which others there are.
+        for name in (*_FILES, *(name for name in (CODING_FILE,) if isinstance(files, dict) and name in files)):
             if not isinstance(files, dict) or name not in files:
                 raise ArtifactError(f"{folder / _BUNDLE} does not list {name}", _REBUILD)
             if not (folder / name).is_file():
@@ -135,8 +160,11 @@ class Bundle:
                 raise ArtifactError(f"{folder / name} changed since the bundle was written", _REBUILD)
         config = load_config(folder / _CONFIG)
         codebook, decoder = IntegerCodebook.load(folder / _CODEBOOK), load_decoder(folder)
-        _check_parts(config, codebook, decoder)
-        return cls(config, codebook, decoder, document["build_hash"], str(document.get("label", "")))
+        if not isinstance(files, dict) or any(name not in files for name in _files(config)):
+            raise ArtifactError(f"{folder / _BUNDLE} does not list {CODING_FILE}", _REBUILD)
+        coding = load_coding(config, folder)
+        _check_parts(config, codebook, decoder, coding)
+        return cls(config, codebook, decoder, document["build_hash"], str(document.get("label", "")), coding)
 
     def decode(
         self,

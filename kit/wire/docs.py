@@ -68,6 +68,12 @@ the contract of `firmware/NUMERICS.md` section 5; lengths are announced in HELLO
 | scale code | u8 | side_information = 1 | scale of the frame; 0 = flat |
 | indices | ceil(P * M * B / 8) bytes | always | position-major, then level; B bits each, lowest bit first; rest 0 |
 
+Where bit 1 of HELLO.side_information is set (`packet.coding: range`), a range code stands in the place of the indices
+wherever it is shorter, with no change of the other parts; `firmware/NUMERICS.md` section 7 defines it. HELLO then
+announces the longest bodies, and the length of a message says how long its body is. In a packet of several frames every
+body but the last stands behind its length: u8, or u16 when frame_bytes > 255. Indices can only be read with the coding
+model of the build, which travels in its server bundle.
+
 Example, {samples} samples of {bits} bits, {positions} positions, {levels} levels of {index_bits}-bit indices: body
 {body} bytes, of which {side} are side information; {wire} bytes on the line per PACKET, of which {overhead} are
 neither: type, seq, time, CRC, COBS, delimiter. Compression is {payload:.2f} by payload (index bits alone) and
@@ -85,6 +91,9 @@ a gap has a length; it has no type, check value or framing, so that nothing but 
 | 0 | seq | u16 | as in PACKET |
 | 2 | time_ms | u16 | as in PACKET |
 | 4 | body | u8[packet_bytes] | as in PACKET |
+
+With range-coded indices the transport says how long a bare packet is; in a file of bare packets, each stands behind its
+length, u16.
 """
 
 
@@ -101,6 +110,8 @@ built with a sensor (`docs/sensor.md`) streams that. Packet `seq` holds frames `
   periods lost, and the frames stay those of the recording.
 - A HELLO_REQUEST of another protocol version is answered by ERROR with status ERR_PROTOCOL and the device's version as
   detail.
+- A device whose codec does not start answers every message by ERROR with the status of that; detail is then by how much
+  what it found misses what it expected (ERR_ARENA: bytes that are missing).
 """
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from kit.errors import LinkError
-from kit.wire.packet import PacketLayout
+from kit.wire.packet import Coding, PacketLayout
 from kit.wire.registry import BY_CODE, BY_NAME, CRC16_BYTES, PROTOCOL_VERSION, Field, Message
 
 Value = int | str | bytes
+SIDE_INFORMATION_BIT, RANGE_CODING_BIT = 1, 2
+"""Of HELLO.side_information."""
 Reason = Literal["crc", "length", "type", "value"]
 
 
@@ -27,11 +29,14 @@ class WireError(LinkError):
 
 @dataclass(frozen=True, slots=True)
 class TailSizes:
-    """Exact tail lengths of a build in bytes; None where they are not known yet (before the hello)."""
+    """Tail lengths of a build in bytes; None where they are not known yet (before the hello)."""
 
     samples: int | None = None
     frame: int | None = None
     body: int | None = None
+    frame_min: int | None = None
+    """Where not None, bodies of frames have this length to ``frame``; likewise below."""
+    body_min: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +151,13 @@ def _check_length(message: Message, length: int, sizes: TailSizes, other_protoco
         exact: int | None = 0
     else:
         exact = {"samples": sizes.samples, "frame": sizes.frame, "body": sizes.body}[message.tail.kind]
-    if length < least or (exact is not None and length != least + exact):
-        want = f"{least + exact}" if exact is not None else f"at least {least}"
+    shortest = exact
+    if message.tail is not None and message.tail.kind != "samples":
+        found = sizes.frame_min if message.tail.kind == "frame" else sizes.body_min
+        shortest = exact if found is None else found
+    if length < least or (exact is not None and shortest is not None and not shortest <= length - least <= exact):
+        span = "" if shortest == exact else f"{least + (shortest or 0)} to "
+        want = f"{span}{least + exact}" if exact is not None else f"at least {least}"
         raise WireError("length", f"{message.name} has {length} bytes, want {want}", other_protocol)
 
 
@@ -205,6 +215,8 @@ class Hello:
     """As ``packet_bytes`` when 0: what protocol 1, which had neither field, means."""
     credits: int = 1
     probes: bool = False
+    coding: Coding = "fixed"
+    """On the wire, bit 1 of ``side_information``."""
 
     def __post_init__(self) -> None:
         if self.frame_bytes == 0:
@@ -217,9 +229,11 @@ class Hello:
         Raises:
             WireError: its packet length contradicts its own layout.
         """
-        values = {field.name: decoded.values[field.name] for field in fields(cls)}
+        values = {field.name: decoded.values[field.name] for field in fields(cls) if field.name != "coding"}
         values["build_hash"] = decoded.data("build_hash").hex()
-        values["side_information"] = bool(values["side_information"])
+        flags = decoded.integer("side_information")
+        values["side_information"] = bool(flags & SIDE_INFORMATION_BIT)
+        values["coding"] = "range" if flags & RANGE_CODING_BIT else "fixed"
         values["probes"] = bool(values["probes"])
         hello = cls(**values)  # type: ignore[arg-type]
         want = (hello.layout.body_bytes, hello.layout.frame_bytes)
@@ -237,6 +251,8 @@ class Hello:
         values: dict[str, Value] = {field.name: getattr(self, field.name) for field in fields(self)}
         values["build_hash"] = bytes.fromhex(self.build_hash)
         values["side_information"] = int(self.side_information)
+        if values.pop("coding") == "range":
+            values["side_information"] = int(self.side_information) | RANGE_CODING_BIT
         values["probes"] = int(self.probes)
         return encode("HELLO", request=request, **values)
 
@@ -251,12 +267,17 @@ class Hello:
             index_bits=self.index_bits,
             side_information=self.side_information,
             frames_per_packet=self.frames_per_packet,
+            coding=self.coding,
         )
 
     @property
     def sizes(self) -> TailSizes:
         """Exact tail lengths of this device's messages."""
-        return TailSizes(self.frame_samples * self.layout.sample_bytes, self.frame_bytes, self.packet_bytes)
+        layout = self.layout
+        samples = self.frame_samples * layout.sample_bytes
+        if not layout.variable:
+            return TailSizes(samples, self.frame_bytes, self.packet_bytes)
+        return TailSizes(samples, self.frame_bytes, self.packet_bytes, layout.frame_bytes_min, layout.body_bytes_min)
 
     @property
     def frame_seconds(self) -> float:

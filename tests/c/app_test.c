@@ -220,7 +220,7 @@ static void test_bare_packet(void)
     uint8_t bare[KIT_BARE_BYTES(KIT_APP_PACKET_BYTES)];
     kit_packet_t packet;
     CHECK(KIT_INIT(&storage) == KIT_OK);
-    kit_packet_init(&packet, body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET);
+    kit_packet_init(&packet, body, KIT_PACKET_BYTES, KIT_FRAMES_PER_PACKET, KIT_LENGTH_BYTES);
     uint32_t packets = 0;
     for (uint32_t frame = 0; frame < 3u * KIT_FRAMES_PER_PACKET; frame++) {
         const size_t number = frame % KIT_EMBEDDED_FRAMES;
@@ -228,7 +228,8 @@ static void test_bare_packet(void)
         CHECK(kit_codec_push(KIT_CODEC(&storage), samples, KIT_FRAME_SAMPLES) == KIT_FRAME_SAMPLES);
         while (kit_codec_poll(KIT_CODEC(&storage)) != KIT_PACKET) {
         }
-        kit_packet_add(&packet, kit_codec_packet(KIT_CODEC(&storage), NULL), (uint16_t)(frame + 500u));
+        const uint8_t *coded = kit_codec_packet(KIT_CODEC(&storage), NULL);
+        kit_packet_add(&packet, coded, KIT_PACKET_BYTES, (uint16_t)(frame + 500u));
         if (kit_packet_full(&packet)) {
             const size_t bytes = kit_packet_bare(&packet, bare);
             CHECK(bytes == sizeof bare && bytes == 4u + KIT_APP_PACKET_BYTES);
@@ -242,9 +243,9 @@ static void test_bare_packet(void)
     CHECK(packets == 3);
     /* A lost frame spoils its packet and no other; nothing is added to a full one. */
     for (uint32_t i = 0; i < KIT_FRAMES_PER_PACKET; i++) {
-        kit_packet_add(&packet, i == 0 ? NULL : KIT_EMBEDDED_PACKETS[0], 9);
+        kit_packet_add(&packet, i == 0 ? NULL : KIT_EMBEDDED_PACKETS[0], KIT_PACKET_BYTES, 9);
     }
-    kit_packet_add(&packet, KIT_EMBEDDED_PACKETS[0], 10);
+    kit_packet_add(&packet, KIT_EMBEDDED_PACKETS[0], KIT_PACKET_BYTES, 10);
     CHECK(kit_packet_full(&packet) && kit_packet_broken(&packet) && packet.time_ms == 9 && packet.seq == 3);
     kit_packet_next(&packet);
     CHECK(!kit_packet_full(&packet) && !kit_packet_broken(&packet) && packet.seq == 4);

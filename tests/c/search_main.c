@@ -1,8 +1,8 @@
 /* Test program for the search: codebooks and latents from a file, indices into another, natively or on a board (its
  * input and output are those of host/runner). Cases follow each other:
  *
- *     IN:  9 words (D, S, N, M, bits of an entry, bits of an index, F, zero point, latents), then the tables of
- *          kit_codebook_t from rows to entry_shift, then int8 latents [n][D], each padded to whole words
+ *     IN:  10 words (D, price coordinates, S, N, M, bits of an entry, bits of an index, F, zero point, latents), then
+ *          the tables of kit_codebook_t from rows to entry_shift, then int8 latents [n][D], each padded to whole words
  *     OUT: per case uint16 indices [n][M] */
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@
 #define POOL_BYTES (4u << 20)
 #endif
 
-enum { DIMS, STRIDE, STORED, LEVELS, ENTRY_BITS, INDEX_BITS, FRAC_BITS, ZERO_POINT, LATENTS, FIELDS };
+enum { DIMS, PRICE_DIMS, STRIDE, STORED, LEVELS, ENTRY_BITS, INDEX_BITS, FRAC_BITS, ZERO_POINT, LATENTS, FIELDS };
 
 static uint32_t pool[POOL_BYTES / 4u];
 static size_t used;
@@ -67,6 +67,7 @@ static int run_case(const int32_t *field)
     const int8_t *latent = next((size_t)field[LATENTS] * dims);
     codebook.stored = (uint16_t)stored;
     codebook.dims = (uint8_t)dims;
+    codebook.price_dims = (uint8_t)field[PRICE_DIMS];
     codebook.stride = (uint8_t)stride;
     codebook.levels = (uint8_t)levels;
     codebook.residual_frac_bits = (uint8_t)field[FRAC_BITS];

@@ -64,7 +64,12 @@ def test_random_codebooks(compiler: str, flags: tuple[str, ...], tmp_path: Path)
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(
-    "shape", [(1, 2, 1), (8, 1024, 64), (2, 1024, 3), (8, 2, 64), (2, 256, 16), (2, 1024, 14)], ids=str
+    "shape",
+    [
+        *[(1, 2, 1), (8, 1024, 64), (2, 1024, 3), (8, 2, 64)],
+        *[(4, 64, 6), (2, 256, 16), (2, 1024, 14), (2, 64, 15), (3, 512, 15), (2, 1024, 15)],
+    ],
+    ids=str,
 )
 def test_extreme_shapes(shape: tuple[int, int, int], bits: int, tmp_path: Path) -> None:
     program = build_native("gcc", tmp_path, "narrow" if bits == 8 else "wide")

@@ -215,3 +215,17 @@ def test_training_without_tensorflow_is_one_line(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
     assert "TensorFlow" in done.stderr and "[train]" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_scorecard_shows_the_ladder_of_a_trained_run(folder: Path) -> None:
+    done = kit("evaluate", "--run", "tiny", "--ladder", "--json", "scorecard.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (run,) = read_json(folder / "scorecard.json")["sets"][0]["runs"]
+    (rungs,) = run["ladder"].values()
+    assert [rung["rung"] for rung in rungs] == ["float", "INT8 input", "INT8 latents", "integer search", "packet"]
+    report = read_json(folder / "runs" / "tiny" / "report.json")
+    device, floating = (found["overall"]["prd"] for found in report["evaluations"])
+    assert rungs[0]["prd"] == pytest.approx(floating, rel=1e-4) and rungs[0]["ratio"] == 1.0
+    assert rungs[-1]["prd"] == pytest.approx(device, rel=1e-4)
+    assert all(rung["frames"] == rungs[0]["frames"] > 0 for rung in rungs)
+    assert "INT8 ladder" in done.stdout

@@ -28,6 +28,7 @@ from tests.export_support import (
     RandomBuild,
     build_example,
     compile_objects,
+    engine_flags,
     export,
     includes_of,
     random_build,
@@ -37,6 +38,9 @@ from tests.tflm_support import DOUBLE, tflm_root
 
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb")
 ARM = "arm-none-eabi-"
+ENGINE_NAMES = {"aot": "aot", "tflm": "double"}
+"""As the hello has them here."""
+
 VARIANTS = {"arduino": ("-DSDK_DOUBLE_UNKNOWN_ROOM",), "esp-idf": ("-DKIT_PORT_UART",)}
 """Further ways in which an example may be compiled."""
 
@@ -62,7 +66,7 @@ def check_device(program: Path, source: RandomBuild, target: str) -> None:
     """Hello, self-test on the embedded vectors, and every reference frame over the line."""
     with start_native(program) as device, Link.open(device.port) as link:
         hello = link.hello()
-        assert (hello.build_hash, hello.engine) == (source.build_hash, source.build.config.firmware.engine)
+        assert (hello.build_hash, hello.engine) == (source.build_hash, ENGINE_NAMES[source.build.config.firmware.engine])
         assert hello.target == target
         result = link.self_test()
         assert (result.integer("frames"), result.integer("failed")) == (4, 0)
@@ -95,17 +99,18 @@ def test_serial_capture_takes_the_stream(library: Callable[[str], Exported], tmp
     assert packets.header.hello.build_hash == exported.source.build_hash
 
 
-def test_compiles_for_a_cortex_m4(exported: Exported, tmp_path: Path) -> None:
-    """All of the library; of the example what needs no operating system."""
-    sources = exported.sources("src", exported.layout.example)
-    portable = [path for path in sources if path.name != "posix_line.c"]
-    compile_objects(portable, includes_of(exported), tmp_path, ARM, CORTEX_M4)
+def test_example_compiles_for_arm(exported: Exported, tmp_path: Path) -> None:
+    """All of it that needs no operating system."""
+    sources = [path for path in exported.sources(exported.layout.example) if path.name != "posix_line.c"]
+    compile_objects(sources, includes_of(exported), tmp_path, ARM, CORTEX_M4)
 
 
-@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m55"])
-def test_kernels_of_other_cores_vanish(library: Callable[[str], Exported], cpu: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_library_compiles_for_arm(library: Callable[[str], Exported], cpu: str, tmp_path: Path) -> None:
+    """Kernels of other cores vanish by themselves."""
     exported = library("arduino")
-    compile_objects(exported.sources("src"), includes_of(exported), tmp_path, ARM, (f"-mcpu={cpu}", "-mthumb"))
+    flags = (f"-mcpu={cpu}", "-mthumb", *engine_flags(exported))
+    compile_objects(exported.sources("src"), includes_of(exported), tmp_path, ARM, flags)
 
 
 USER_PROJECT = """

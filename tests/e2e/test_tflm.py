@@ -32,6 +32,7 @@ from tests.tflm_support import DOUBLE, REAL, tflm_root
 
 GENEROUS = Arena(65536, 0, "Generous, for tests")
 BOTH = (DOUBLE, REAL)
+pytestmark = pytest.mark.timeout(900)  # the real library's headers take a compiler seconds a file
 
 
 def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,10 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from kit.wire.coding import CodingModel
 from kit.wire.framing import frame
 from kit.wire.messages import encode
+from kit.wire.range_coder import encode as encode_indices
 from kit.wire.registry import PROTOCOL_VERSION
 from tests.c_support import AOT, APP_SOURCES, C_TESTS, CODEC_SOURCES, RUNTIME, WARNINGS, Rendered, render_random
+from tests.coding_cases import header_text, likely_indices, random_model
 from tests.models import tiny_config
 from tests.support import ROOT
 
@@ -25,8 +30,8 @@ PARSERS = tuple(RUNTIME / f"kit_{name}.c" for name in ("cobs", "crc", "link", "r
 FUZZER = ("-O2", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 COVERAGE = ("-O0", "-g", "-fprofile-instr-generate", "-fcoverage-mapping")
 _LINK = tuple(RUNTIME / f"kit_{name}.c" for name in ("cobs", "crc", "link"))
-NAMES = ("link", "app")
-LENGTH_MAX = {"link": 600, "app": 200}
+NAMES = ("link", "app", "coding")
+LENGTH_MAX = {"link": 600, "app": 200, "coding": 40}
 """Longest input in bytes: some of the longest messages one behind the other."""
 SEED = 7
 
@@ -39,7 +44,16 @@ def render_target(folder: Path) -> Rendered:
         packet={"frames_per_packet": 2},
         firmware={"ring_margin_samples": 4},
     )
-    return render_random(config, folder, SEED)
+    rendered = render_random(config, folder, SEED)
+    (folder / "coding.h").write_text(header_text(coding_model()))
+    return rendered
+
+
+def coding_model() -> CodingModel:
+    """What the target ``coding`` codes with."""
+    model = random_model(np.random.default_rng(SEED), 2, 6)
+    assert not any(level.uniform for level in model.levels)
+    return model
 
 
 def sources(name: str, rendered: Rendered) -> list[Path]:
@@ -47,6 +61,8 @@ def sources(name: str, rendered: Rendered) -> list[Path]:
     own = FOLDER / f"fuzz_{name}.c"
     if name == "link":
         return [*_LINK, own]
+    if name == "coding":
+        return [RUNTIME / "kit_coding.c", C_TESTS / "coding_decode.c", own]
     return [*CODEC_SOURCES, *APP_SOURCES, *sorted(rendered.folder.glob("*.c")), C_TESTS / "fake_port.c", own]
 
 
@@ -61,6 +77,8 @@ def build_command(
 
 def seeds(name: str, rendered: Rendered) -> dict[str, bytes]:
     """Inputs to start from: every message that a host sends, on the line and ready to be framed, and all in a row."""
+    if name == "coding":
+        return _coding_seeds()
     messages = {
         "hello": encode("HELLO_REQUEST", request=1, protocol=PROTOCOL_VERSION),
         "old_hello": encode("HELLO_REQUEST", request=1, protocol=1),
@@ -92,6 +110,18 @@ def seeds(name: str, rendered: Rendered) -> dict[str, bytes]:
             "framed_two": b"\xff" + twice + b"\0",
         }
     )
+
+
+def _coding_seeds() -> dict[str, bytes]:
+    """Codes of likely indices, and indices."""
+    model, rng = coding_model(), np.random.default_rng(SEED)
+    indices = likely_indices(rng, model, 40, 14)
+    codes = encode_indices(indices, model)
+    found = {
+        f"code{number}": b"\0" + data[:length].tobytes()
+        for number, (data, length) in enumerate(zip(codes.data, codes.lengths, strict=True))
+    }
+    return found | {f"indices{n}": b"\1" + row.astype(np.uint8).tobytes() for n, row in enumerate(indices[:8])}
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,12 +98,12 @@ def test_bounds_hold_for_the_worst_case_and_are_enforced() -> None:
         IntegerCodebook(wide, np.array([7], np.int32), 7, 0.1, -128, wide.astype(np.float32))
 
 
-def priced(price_dims: int = 2, **change: Any) -> IntegerCodebook:
-    integer = np.ones((2, 8, 5), np.int8)
-    integer[0, :, 4], integer[1, :, 3] = 0, 0
+def priced(**change: Any) -> IntegerCodebook:
+    integer = np.ones((2, 8, 4), np.int8)
+    integer[1, :, 3] = 5
     valid: dict[str, Any] = {
         "integer": integer, "entry_shift": np.array([1, 0], np.int32), "residual_frac_bits": 2, "latent_scale": 0.1,
-        "latent_zero_point": 3, "float": np.ones((2, 8, 3), np.float32), "price_dims": price_dims,
+        "latent_zero_point": 3, "float": np.ones((2, 8, 3), np.float32), "price_dims": 1,
     }  # fmt: skip
     return IntegerCodebook(**{**valid, **change})
 
@@ -112,12 +112,13 @@ def test_prices_are_stored_and_restore_nothing(codebook: IntegerCodebook, tmp_pa
     made = priced()
     made.save(tmp_path / "codebook.npz")
     loaded = IntegerCodebook.load(tmp_path / "codebook.npz")
-    assert (loaded.dims, loaded.price_dims, loaded.integer.shape) == (3, 2, (2, 8, 5))
+    assert (loaded.dims, loaded.price_dims, loaded.integer.shape) == (3, 1, (2, 8, 4))
     made.expect(num_levels=2, num_entries=8, dims=3)
     latents = loaded.dequantize(np.zeros((1, 4, 2), np.uint16))
     assert latents.shape == (1, 4, 3) and (latents == np.float32(3 * 0.1 / 4)).all()
-    start, distance = 131 << 2, loaded.distance_bound().distance
-    assert distance == (3 * (start + 2) ** 2 + 2**2, 3 * (start + 3) ** 2 + 2**2 + 1)
+    start, bounds = 131 << 2, loaded.distance_bound()
+    assert (bounds.residual, bounds.entry) == ((start, start + 2), (2, 5))
+    assert bounds.distance == (3 * (start + 2) ** 2 + 2**2, 3 * (start + 3) ** 2 + 5**2)
     codebook.save(tmp_path / "plain.npz")
     with np.load(tmp_path / "plain.npz") as archive:
         assert "price_dims" not in archive.files
@@ -126,11 +127,11 @@ def test_prices_are_stored_and_restore_nothing(codebook: IntegerCodebook, tmp_pa
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"price_dims": 1}, r"price_dims 1, expected 0 or 2"),
-        ({"price_dims": 0}, r"float32\[2, 8, 3\], expected float32\[2, 8, 5\]"),
-        ({"integer": np.ones((2, 8, 2), np.int8)}, "fewer than there are coordinates"),
-        ({"integer": np.ones((2, 8, 5), np.int8)}, "level 0 has prices below 0 or in the coordinate of another level"),
-        ({"integer": np.full((2, 8, 5), [0, 0, 0, -1, 0], np.int8)}, "level 0 has prices below 0"),
+        ({"price_dims": 2}, r"price_dims 2, expected 0 or 1"),
+        ({"price_dims": -1}, r"price_dims -1, expected 0 or 1"),
+        ({"price_dims": 0}, r"float32\[2, 8, 3\], expected float32\[2, 8, 4\]"),
+        ({"integer": np.ones((2, 8, 1), np.int8)}, "fewer than there are coordinates"),
+        ({"integer": np.full((2, 8, 4), [0, 0, 0, -1], np.int8)}, "root of its price below 0"),
     ],
 )
 def test_invalid_prices_are_refused(change: dict[str, Any], text: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from kit.errors import ArtifactError, MismatchError, RunnerError, ToolchainError
 from kit.host.boards import BOARDS, emulated_boards, find_board, parse_board
-from kit.host.compare import compare, first_layer_mismatch
+from kit.host.compare import compare
 from kit.host.report_files import junit_bytes, write_junit, write_report_json
 from kit.host.runner_files import input_bytes, parse_output
 from kit.host.runners import RunResult, check_frames
@@ -67,16 +67,6 @@ def test_nothing_to_compare_is_a_failure() -> None:
         compare(result(3), result(2))
     with pytest.raises(MismatchError, match="shape"):
         compare(result(), replace(result(), indices=np.zeros((3, 4, 1), np.uint16)))
-
-
-def test_first_layer() -> None:
-    want = {"conv0": np.zeros((5, 3), np.int8), "conv1": np.ones((2, 2), np.int8)}
-    got = {name: layer.copy() for name, layer in want.items()}
-    assert first_layer_mismatch(7, want, got) is None
-    got["conv1"][1, 0] = -5
-    assert str(first_layer_mismatch(7, want, got)) == "frame 7, conv1 [t 1, c 0]: want 1, got -5"
-    with pytest.raises(MismatchError, match="no layer in common"):
-        first_layer_mismatch(0, want, {})
 
 
 def test_runner_files() -> None:

@@ -99,6 +99,7 @@ LEAN_VERBS = [
     "emulate",
     "doctor",
     "zoo",
+    "evaluate",
     "size",
     "--help",
 ]

@@ -16,7 +16,6 @@ from kit.errors import ShapeError
 from kit.model.autoencoder import (
     build_autoencoder,
     codebooks,
-    effective_codebooks,
     load_autoencoder,
     save_model,
 )
@@ -108,7 +107,6 @@ def test_accumulators_are_never_exported(tmp_path: Any) -> None:
     assert loaded.rvq.get_config() == rvq.get_config()
     assert codebooks(loaded).shape == (2, 8, 4)
     np.testing.assert_array_equal(codebooks(loaded), random(2, 8, 4))
-    assert effective_codebooks(loaded).shape == (2, 8, 6)
     loaded.rvq.codebook = loaded.rvq.ema_count
     with pytest.raises(ShapeError, match="shape"):
         codebooks(loaded)
@@ -156,20 +154,6 @@ def test_prices_steer_the_choice_and_codebooks_carry_them() -> None:
     np.testing.assert_allclose(out, book[0][index[..., 0]] + book[1][index[..., 1]], atol=1e-5)
     assert (entropy_bits(np.asarray(rvq.choices)) < plain).all()
 
-
-def test_effective_codebooks_search_like_the_training() -> None:
-    autoencoder = build_autoencoder(small(rate_weight=0.5))
-    rvq = autoencoder.rvq
-    rvq.start(random(2, 8, 4))
-    z = random(60, 1, 8, 4)
-    for _ in range(3):
-        rvq(z, training=True)
-    books = effective_codebooks(autoencoder)
-    padded = np.concatenate([z, np.zeros((60, 1, 8, 2), np.float32)], axis=-1)
-    np.testing.assert_array_equal(nearest_indices(padded, books), rvq.indices(z))
-    assert (nearest_indices(z, codebooks(autoencoder)) != rvq.indices(z)).any()
-    plain = build_autoencoder(small())
-    assert (effective_codebooks(plain)[..., 4:] == 0).all() and (plain.rvq.bias() == 0).all()
 
 
 def test_default_quantizer_has_the_weights_it_always_had() -> None:

@@ -117,7 +117,7 @@ def test_prices_steer_the_device_as_they_do_training(bits: int, equal: float) ->
     floats = books(levels=2, entries=64, dims=6)
     price = prices(2, 64, unit=0.4)
     made = quantize_codebook(floats, SCALE, 5, bits, price=price)  # type: ignore[arg-type]
-    assert (made.dims, made.price_dims, made.integer.shape) == (6, 2, (2, 64, 8))
+    assert (made.dims, made.price_dims, made.integer.shape) == (6, 1, (2, 64, 7))
     random = np.random.default_rng(seed() + 2)
     latents = np.clip(np.round(random.normal(0, 1 / SCALE, (1, 4000, 6))), -128, 127).astype(np.int8)
     real = (latents[0].astype(np.float64) - 5) * SCALE
@@ -131,7 +131,7 @@ def test_prices_steer_the_device_as_they_do_training(bits: int, equal: float) ->
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_prices_are_squares_of_coordinates_and_never_saturate(bits: int) -> None:
+def test_prices_are_squares_of_a_coordinate_and_never_saturate(bits: int) -> None:
     floats, price = books(), prices(2, 16, unit=0.01)
     price[0, 3] += 300.0  # far beyond the entries themselves
     made = quantize_codebook(floats, SCALE, 0, bits, price=price + np.float32(0.5))  # type: ignore[arg-type]
@@ -139,8 +139,9 @@ def test_prices_are_squares_of_coordinates_and_never_saturate(bits: int) -> None
     roots = np.sqrt(price.astype(np.float64))
     for level in range(2):
         half = 0.5 * step * (1 << made.entry_shift[level])
-        assert np.abs(made.shifted()[level, :, 4 + level] * step - roots[level]).max() <= half * 1.001
+        assert np.abs(made.shifted()[level, :, 4] * step - roots[level]).max() <= half * 1.001
     assert made.distance_bound().fits
+    assert np.abs(np.sqrt(made.price()) - roots).max() <= 0.5 * step * (1 << int(made.entry_shift.max())) * 1.001
 
 
 def test_prices_without_differences_change_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from kit.errors import ArtifactError, ShapeError, TrainingError
 from kit.graph.reader import read_tflite
 from kit.quantize.calibrate import calibrate
 from kit.quantize.codebook_refit import quantization_error, refit_codebook
+from kit.quantize.prices import level_search, mean_bits, settled_prices
 from tests.support import missing, seed
 from tests.unit.test_quantize_calibrate import BITS, int8, waves
 from tests.unit.test_quantize_convert import tiny_config
@@ -144,6 +145,25 @@ def test_codebooks_move_to_their_latents_and_never_do_worse() -> None:
     assert figures.best_round == 0 and np.array_equal(far, found)
     with pytest.raises(ShapeError, match="codebook"):
         refit_codebook(books, latents[:, :3], latents, 1)
+
+
+def test_priced_codebooks_take_fewer_bits_and_their_prices_settle() -> None:
+    random = np.random.default_rng(seed())
+    scale = np.where(random.random((6000, 1)) < 0.7, 0.1, 1.5)  # most vectors lie close together, a few far apart
+    latents = (scale * random.normal(size=(6000, 3))).astype(np.float32)
+    books = np.stack([latents[:32], 0.3 * latents[100:132]])
+    train, validation = latents[:5000], latents[5000:]
+    plain, free = refit_codebook(books, train, validation, 6)
+    priced, figures = refit_codebook(books, train, validation, 6, 0.1)
+    assert free.bits_before == 0.0 and figures.bits_after > 0.0
+    floats = [found.astype(np.float64) for found in (plain, priced)]
+    prices = settled_prices(floats[1], train, 0.1)
+    assert prices is not None and prices.shape == (2, 32) and (prices.min(axis=1) == 0.0).all()
+    found = (level_search(floats[0], validation), level_search(floats[1], validation, prices))
+    bits = [mean_bits(chosen, 32) for chosen in found]
+    assert bits[1] < bits[0] - 0.3
+    assert np.allclose(prices, settled_prices(floats[1], train, 0.1, prices), rtol=0.3, atol=0.02 * prices.max())
+    assert settled_prices(floats[0], train, 0.0) is None
 
 
 def test_all_steps_together_and_each_alone(tmp_path: Path) -> None:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kit.errors import UnsupportedOpError
+from kit.errors import ToolchainError, UnsupportedOpError
 from kit.golden import available, golden_latents, golden_layers
 from kit.graph.container import open_model
 from kit.graph.reader import read_tflite
+from kit.host.arena import arena_of_wheel
+from kit.host.random_firmware import random_firmware
+from kit.host.validate import validate, vector_frames
 from kit.reference.encoder import encode, encode_layers
 from kit.reference.normalise import normalise
-from tests.models import random_frames
-from tests.support import missing, need_package, seed
+from kit.render.tflm import tflm_view
+from tests.models import random_frames, tiny_config
+from tests.support import missing, need, need_golden, need_package, seed
+from tests.tflm_support import DOUBLE, REAL, tflm_root
 
 Export = Callable[[str], bytes]
 
@@ -52,6 +59,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """norm -> full-integer .tflite whose input is calibrated to exactly 1/32 around 0."""
     tf = need_package("tensorflow")
 
+    @cache
     def make(norm: str) -> bytes:
         folder = str(tmp_path_factory.mktemp(norm))
         _keras_encoder(norm).export(folder, format="tf_saved_model", verbose=False)
@@ -115,3 +123,30 @@ def test_layer_norm_is_refused_by_aot_and_runs_in_tflm(export: Export) -> None:
     assert latents.shape == (4, 40, 16)
     assert latents.std() > 1
     assert list(golden_layers(model, frames()[0]).values())[-1].shape == (40, 16)
+
+
+@pytest.mark.parametrize("which", [DOUBLE, REAL])
+def test_layer_norm_in_the_tflm_harness(export: Export, which: str, tmp_path: Path) -> None:
+    """Every operator that the converter emits is registered; the double has not got them, and its build says so."""
+    need_golden()
+    need("g++")
+    root = tflm_root(which)
+    model = export("layer")
+    arena = arena_of_wheel(model)
+    view = tflm_view(model, arena)
+    assert {"MEAN", "SQUARED_DIFFERENCE", "RSQRT", "MUL", "ADD"} <= {operator.name for operator in view.operators}
+    assert [each.name for each in view.operators if each.int8 and each.name.endswith("CONV_2D")]
+    config = tiny_config(
+        signal={"frame_samples": 320},
+        model={"num_stages": 3, "base_filters": 32, "embedding_dim": 16, "encoder_block_norm": "layer"},
+        firmware={"engine": "tflm"},
+    )
+    made = random_firmware(tmp_path, config, np.random.default_rng(seed()), model, arena=arena)
+    firmware = replace(made, tflm_roots=(("", root),))
+    if which == DOUBLE:
+        with pytest.raises(ToolchainError, match="the headers of TFLM_ROOT have no Add"):
+            firmware.build("runner")
+        return
+    report = validate(firmware, ["native"], vector_frames(firmware), layers=True)
+    assert report.passed, [outcome.detail for outcome in report.outcomes]
+    assert report.outcomes[-1].engine == "tflm"

@@ -15,7 +15,9 @@ from kit.graph.requant import quantize_multiplier
 from kit.reference.encoder import high_mul, requantize
 from kit.reference.normalise import normalise, unit_codes
 from kit.reference.rvq import search
+from kit.wire.coding import CodingModel, LevelModel, best_scale
 from kit.wire.packet import PacketLayout
+from kit.wire.range_coder import encode
 from kit.wire.scale import RECIPROCAL, code_shift
 from tests.support import ROOT
 
@@ -108,17 +110,18 @@ def test_search() -> None:
 
 
 def test_search_with_prices() -> None:
-    integer = np.array([[[3, -8, 1, 0], [5, -13, 0, 0]], [[0, 0, 0, 0], [4, -7, 0, 9]]], np.int8)
+    integer = np.array([[[3, -8, 1], [5, -13, 0]], [[0, 0, 0], [4, -7, 9]]], np.int8)
     latent = np.array([[[5, -2]]], np.int8)
     shift, text = np.array([3, 1], np.int32), " ".join(TEXT.split())
-    codebook = IntegerCodebook(integer, shift, 4, 1.0, 3, integer[..., :2].astype(np.float32), 2)
-    residual = np.array([32, -80, 0, 0])
-    for level, (want, entries) in enumerate(zip([(384, 640), (384, 392)], codebook.shifted(), strict=True)):
+    codebook = IntegerCodebook(integer, shift, 4, 1.0, 3, integer[..., :2].astype(np.float32), 1)
+    residual = np.array([32, -80, 0])
+    for level, (want, entries) in enumerate(zip([(384, 640), (320, 328)], codebook.shifted(), strict=True)):
         distances = ((residual - entries) ** 2).sum(axis=1)
         assert distances.tolist() == list(want)
         assert f"r_{level} = {tuple(residual.tolist())}" in text
         assert all(str(tuple(entry.tolist())) in text for entry in integer[level])
         residual = residual - entries[0]
+        residual[2] = 0
     assert all(str(tuple(entry.tolist())) in text for entry in codebook.shifted()[0])
     indices = search(latent, codebook)
     assert indices.tolist() == [[[0, 0]]]
@@ -135,6 +138,35 @@ def test_packing() -> None:
     for bits in (16, 24):
         body = PacketLayout(32, bits, 2, 2, 6, True).pack(indices, -3, 79)
         assert f"`{body.hex(' ')}`" in TEXT
+
+
+def test_range_code() -> None:
+    table = [row[1:] for row in rows("7.8") if len(row) == 4]
+    codes = [[int(code) for code in row[0].split()] for row in table]
+    groups, members = np.array(codes[:5], np.uint8), np.array([*codes[5], *codes[6]], np.uint8)
+    level = LevelModel(
+        slot=np.array([2, 0, 1, 3], np.uint16),
+        first=np.array([0, 1, 4], np.uint16),
+        members=members,
+        member_scale=np.array([int(row[1]) for row in table[5:]], np.uint16),
+        context=np.array([0, 65, 0, 1], np.uint8),
+        rows=groups,
+        row_scale=np.array([int(row[1]) for row in table[:5]], np.uint16),
+        far=2,
+    )
+    assert np.array_equal(best_scale(groups), level.row_scale)
+    assert [[int(value) for value in row[2].split()] for row in table[:5]] == level.row_cumulative.tolist()
+    assert [int(value) for value in table[6][2].split()] == level.member_cumulative[1].tolist()
+    model = CodingModel(2, (level,))
+    layout = PacketLayout(64, 16, 16, 1, 2, True, coding="range", model=model)
+    examples = [row for row in rows("7.8") if len(row) == 3 and row[0][0].isdigit()]
+    assert len(examples) == 2
+    for indices, code, body in examples:
+        values = np.array([[[int(index)] for index in indices.split()]], np.uint16)
+        found = encode(values, model)
+        assert code.split(",")[0] == found.data[0, : found.lengths[0]].tobytes().hex(" ")
+        assert body == layout.pack(values[0], -3, 79).hex(" ")
+        assert np.array_equal(layout.unpack(bytes.fromhex(body)).indices, values)
 
 
 def test_version_is_that_of_the_build_hash() -> None:

@@ -27,6 +27,7 @@ def plain_search(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int
         index = distances.index(min(distances))
         distance_max = max(distance_max, *distances)
         residual = [r - e for r, e in zip(residual, entries[index], strict=True)]
+        residual[codebook.dims :] = [0] * codebook.price_dims
         indices.append(index)
     return indices, residual_max, distance_max
 

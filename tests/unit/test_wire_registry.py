@@ -35,7 +35,8 @@ def test_request_numbers_stand_where_every_version_finds_them() -> None:
 
 
 def test_hello_view_has_the_registry_fields() -> None:
-    assert ["request", *(f.name for f in fields(Hello))] == [f.name for f in BY_NAME["HELLO"].fields]
+    own = [f.name for f in fields(Hello) if f.name != "coding"]  # which stands in a bit of side_information
+    assert ["request", *own] == [f.name for f in BY_NAME["HELLO"].fields]
 
 
 def test_header_compiles_alone_and_defines_each_macro_once(tmp_path: Path) -> None:

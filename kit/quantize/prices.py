@@ -1,0 +1,87 @@
+"""Prices of codebook entries, settled on given latents.
+
+An entry's price is what its bits cost: ``rate_weight`` mean distortions of its level per bit, its bits being -log2 of
+how often it is chosen (entropy-constrained vector quantization, Chou et al., 1989). Choice, usage and distortion depend
+on each other; here they settle by repetition. The device pays the same prices (NUMERICS.md section 4.7).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.model.rvq import RARE_SHARE
+
+Books = NDArray[np.float64]
+Prices = NDArray[np.float64]
+
+SETTLING_ROUNDS = 6
+
+BLOCK_ROWS = 16384
+
+
+def level_search(books: Books, latents: NDArray[np.float32], price: Prices | None = None) -> NDArray[np.int64]:
+    """Entry of the least squared distance plus price, level by level on the residual.
+
+    Args:
+        books: float64[M, K, D].
+        latents: float32[n, D].
+        price: float64[M, K] in squared latent units, or None.
+
+    Returns:
+        int64[n, M].
+    """
+    found = np.empty((len(latents), len(books)), np.int64)
+    for start in range(0, len(latents), BLOCK_ROWS):
+        residual = latents[start : start + BLOCK_ROWS].astype(np.float64)
+        for level, book in enumerate(books):
+            cost = np.square(book).sum(axis=1) if price is None else np.square(book).sum(axis=1) + price[level]
+            index = np.argmin(cost - 2.0 * residual @ book.T, axis=1)
+            found[start : start + BLOCK_ROWS, level] = index
+            residual = residual - book[index]
+    return found
+
+
+def settled_prices(
+    books: Books,
+    latents: NDArray[np.float32],
+    rate_weight: float,
+    start: Prices | None = None,
+    rounds: int = SETTLING_ROUNDS,
+) -> Prices | None:
+    """Prices that follow from the choices made at these prices.
+
+    Args:
+        books: float64[M, K, D].
+        latents: float32[n, D].
+        rate_weight: price of a bit in mean distortions of its level; 0 gives None.
+        start: prices of the first choice; none without.
+        rounds: repetitions; one is enough where ``start`` had settled and the codebooks have hardly moved.
+
+    Returns:
+        float64[M, K] in squared latent units, the least of each level 0; or None.
+    """
+    if not rate_weight:
+        return None
+    price = start
+    for _ in range(rounds):
+        chosen = level_search(books, latents, price)
+        residual = latents.astype(np.float64)
+        price = np.empty(books.shape[:2])
+        for level, book in enumerate(books):
+            index = chosen[:, level]
+            residual = residual - book[index]
+            share = np.bincount(index, minlength=len(book)) / len(index) + RARE_SHARE / len(book)
+            bits = -np.log2(share)
+            price[level] = rate_weight * np.square(residual).sum(axis=1).mean() * (bits - bits.min())
+    return price
+
+
+def mean_bits(chosen: NDArray[np.int64], entries: int) -> float:
+    """Order-0 entropy of the indices int64[n, M] of a position, all levels together, in bits."""
+    total = 0.0
+    for index in chosen.T:
+        share = np.bincount(index, minlength=entries) / len(index)
+        share = share[share > 0]
+        total -= float((share * np.log2(share)).sum())
+    return total

@@ -1,0 +1,103 @@
+"""Range-coded packets on the whole way: device, serial line, capture, bare packets, decoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.errors import ArtifactError, ShapeError
+from kit.files import read_npz
+from kit.host.capture import CaptureOptions, capture
+from kit.host.capture_reader import CaptureReader
+from kit.host.emulator import start_native
+from kit.host.link import Link
+from kit.host.validate import random_frames, validate, vector_frames
+from kit.wire.bare import split_bare
+from kit.wire.coding import CODING_FILE
+from tests.c_support import AOT, APP_SOURCES, C_TESTS, CODEC_SOURCES, RUNTIME, compile_c, render_random, run_c
+from tests.firmware_folder import make_firmware
+from tests.models import tiny_config
+from tests.support import need, need_target, seed
+
+MODEL = {"embedding_dim": 4, "latent_width": 16, "num_levels": 2, "num_stages": 2, "base_filters": 4}
+
+
+@pytest.mark.parametrize(("frames_per_packet", "side_information"), [(1, True), (3, True), (2, False)])
+def test_range_coded_packets_survive_the_whole_way(
+    frames_per_packet: int, side_information: bool, tmp_path: Path
+) -> None:
+    need("make")
+    need("gcc")
+    packet = {"coding": "range", "frames_per_packet": frames_per_packet, "side_information": side_information}
+    firmware = make_firmware(tmp_path / "build", packet=packet, firmware={"embedded_frames": 7})
+    layout = firmware.layout
+    assert layout.variable and layout.model is not None
+    report = validate(firmware, ["native", "uart:native"], vector_frames(firmware))
+    assert report.passed, report.outcomes
+    assert validate(firmware, ["native"], random_frames(firmware, 60, seed())).passed
+    with start_native(firmware.build("app")) as device:
+        options = CaptureOptions(
+            device.port, out=tmp_path / "a.kitcap", mode="fast", packets=20, any_build=True, silence_s=20
+        )
+        state = capture(options)
+        with Link.open(device.port) as link:
+            hello = link.hello()
+            assert link.request("SELF_TEST", 20.0).integer("failed") == 0
+    assert state.tracker.received == 20 and state.tracker.lost == 0 and state.malformed == 0
+    assert hello.layout == layout and hello.packet_bytes == layout.body_bytes
+    with CaptureReader(tmp_path / "a.kitcap") as reader:
+        assert reader.header.layout == layout
+        bodies = [record.body for record in reader if hasattr(record, "body")]
+        frames = [frame for body in bodies for frame in reader.header.frames(body)]
+        with pytest.raises(ShapeError, match="coding model of the build is not at hand"):
+            reader.header.layout.unpack_packet(bodies[0])
+    recorded = vector_frames(firmware).recorded
+    assert recorded is not None and len(bodies) == 20
+    expected = layout.bodies(recorded.packets)
+    assert frames == [expected[number % 7] for number in range(20 * frames_per_packet)]
+    assert len({len(frame) for frame in expected}) > 1, "frames of several lengths are part of the test"
+    found = [layout.unpack_packet(body).indices for body in bodies]
+    assert np.array_equal(np.concatenate(found), recorded.indices[np.arange(20 * frames_per_packet) % 7])
+
+
+@pytest.mark.parametrize("board", ["microbit", "mps2-an386"])
+def test_emulated_boards(board: str, tmp_path: Path) -> None:
+    need_target(board)
+    packet = {"coding": "range"}
+    model = {"latent_width": 512, "num_levels": 3}
+    firmware = make_firmware(tmp_path / "build", packet=packet, model=model)
+    assert firmware.coding is not None and 0 < firmware.coding.table_bytes <= 4096
+    report = validate(firmware, [f"qemu:{board}"], vector_frames(firmware))
+    assert report.passed, report.outcomes
+
+
+@pytest.mark.parametrize("frames_per_packet", [1, 2])
+def test_bare_packets_from_the_device_code(frames_per_packet: int, tmp_path: Path) -> None:
+    packet = {"coding": "range", "frames_per_packet": frames_per_packet}
+    config = tiny_config(packet=packet, firmware={"embedded_frames": 8})
+    rendered = render_random(config, tmp_path / "generated", seed())
+    sources = [*CODEC_SOURCES, *APP_SOURCES, *sorted(rendered.folder.glob("*.c"))]
+    sources += [C_TESTS / "fake_port.c", C_TESTS / "bare_packet_main.c"]
+    program = compile_c("gcc", sources, (RUNTIME, AOT, rendered.folder, C_TESTS), tmp_path / "bare_packet")
+    from kit.wire.packet import PacketLayout
+
+    layout = PacketLayout.from_config(config, rendered.coding)
+    data = run_c(program)
+    found = list(split_bare(data, layout))
+    assert [each.seq for each in found] == list(range(8 // frames_per_packet))
+    frames = np.concatenate([layout.frames(each.body) for each in found])
+    assert np.array_equal(frames, rendered.expected.packets[:8])
+    with pytest.raises(ShapeError, match="in whole"):
+        list(split_bare(data[:-1], layout))
+
+
+def test_a_build_without_its_coding_model_is_refused(tmp_path: Path) -> None:
+    firmware = make_firmware(tmp_path / "build", packet={"coding": "range"})
+    expected = read_npz(firmware.artifacts / "vectors.npz")["packets"]
+    assert expected.shape[1] == firmware.layout.row_bytes == firmware.layout.frame_bytes + 2
+    (firmware.artifacts / CODING_FILE).unlink()
+    with pytest.raises(ArtifactError, match=r"coding\.npz"):
+        _ = replace(firmware).build_hash

@@ -1,0 +1,161 @@
+"""The coding model: what is refused, what a fit saves, and what a build and its bundle need of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kit.build.zoo import entries
+from kit.errors import ArtifactError, ConfigError, RenderError, ShapeError
+from kit.quantize.coding import candidate_shapes, fit_coding, mean_bits
+from kit.render.coding import coding_view
+from kit.wire.coding import TABLE_BYTES_MAX, TOTAL, CodingModel, LevelModel
+from kit.wire.packet import PacketLayout
+from kit.wire.range_coder import encode
+from tests.coding_cases import random_model
+from tests.models import tiny_config
+from tests.support import seed
+
+
+def walk(rng: np.random.Generator, frames: int, entries: int) -> NDArray[np.uint16]:
+    """Indices with memory: a walk on the first level, and a second level that depends on the first."""
+    steps = rng.integers(-2, 3, (frames, 40)).cumsum(axis=1) + rng.integers(0, entries, (frames, 1))
+    first = steps % entries
+    second = (first * 7 + rng.integers(0, entries // 4, first.shape)) % entries
+    return np.stack([first, second], axis=2).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_fit_finds_what_depends_on_what(bits: int) -> None:
+    rng = np.random.default_rng(seed())
+    train, validation, test = (walk(rng, n, 1 << bits) for n in (600, 200, 200))
+    plain = fit_coding(train, validation, bits, contexts=False)
+    model = fit_coding(train, validation, bits)
+    assert model.table_bytes <= TABLE_BYTES_MAX
+    for number in range(2):
+        levels = list(model.levels[: number + 1])
+        assert mean_bits(test, number, levels) < bits - 0.8, "the memory is found"
+    lengths, order0 = encode(test, model), encode(test, plain)
+    assert lengths.lengths.mean() < 0.9 * order0.lengths.mean()
+    bits_a_frame = 40 * sum(mean_bits(test, n, list(model.levels[: n + 1])) for n in range(2))
+    assert 0 <= 8 * lengths.lengths.mean() - bits_a_frame < 8, "the end of a code costs less than a byte"
+
+
+def test_equal_indices_give_equal_models(tmp_path: Path) -> None:
+    train = walk(np.random.default_rng(3), 300, 16)
+    for name in ("a", "b"):
+        fit_coding(train, train[:100], 4).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    again = CodingModel.load(tmp_path / "a")
+    for name, array in fit_coding(train, train[:100], 4).arrays().items():
+        assert np.array_equal(again.arrays()[name], array)
+
+
+def test_what_cannot_be_saved_is_left_uniform() -> None:
+    noise = np.random.default_rng(seed()).integers(0, 256, (200, 10, 2)).astype(np.uint16)
+    model = fit_coding(noise, noise[:50][::-1].copy() ^ np.uint16(85), 8)
+    layout = PacketLayout(64, 16, 10, 2, 8, False, coding="range", model=model)
+    assert (layout._lengths(layout.pack_batch(noise)) <= layout.frame_bytes).all()
+    with pytest.raises(ShapeError, match="more than 4 bits"):
+        fit_coding(noise, noise, 4)
+
+
+@pytest.mark.parametrize("entries_", [2, 16, 256, 1024])
+def test_shapes_fit_their_budget(entries_: int) -> None:
+    for budget in (0, 700, 2048, 4096):
+        for shape in candidate_shapes(entries_, True, budget):
+            assert shape.table_bytes(entries_) <= budget and shape.groups <= entries_
+
+
+def test_table_bytes_are_those_rendered() -> None:
+    rng = np.random.default_rng(seed())
+    for bits in (1, 4, 8, 10):
+        model = random_model(rng, 3, bits)
+        view = coding_view(model, "ppg")
+        assert view is not None and view.bytes == model.table_bytes
+        for level in model.levels:
+            if not level.uniform:
+                assert (np.diff(level.row_cumulative) >= 1).all() and level.row_cumulative.max() <= TOTAL
+    assert coding_view(None, "ppg") is None
+
+
+def level_with(**changes: Any) -> LevelModel:
+    values: dict[str, Any] = {
+        "slot": np.array([2, 0, 1, 3], np.uint16),
+        "first": np.array([0, 1, 4], np.uint16),
+        "members": np.array([15, 13, 15, 12], np.uint8),
+        "member_scale": np.array([43690, 23828], np.uint16),
+        "context": np.array([0, 65, 0, 1], np.uint8),
+        "rows": np.array([[15, 13], [9, 15], [13, 15], [15, 15], [15, 9]], np.uint8),
+        "row_scale": np.array([29125, 38833, 29125, 21843, 38833], np.uint16),
+        "far": 2,
+    }
+    return LevelModel(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"slot": np.array([0, 0, 1, 3], np.uint16)}, "no permutation"),
+        ({"first": np.array([0, 0, 4], np.uint16)}, "do not follow"),
+        ({"context": np.array([0, 65, 0, 2], np.uint8)}, "without a row"),
+        ({"context": np.array([0, 193, 0, 1], np.uint8)}, "without a row"),
+        ({"context": np.array([0], np.uint8)}, "context classes"),
+        ({"far": 5}, "far 5"),
+        ({"rows": np.full((5, 2), 16, np.uint8)}, "out of range"),
+        ({"row_scale": np.full(5, 60000, np.uint16)}, "sum to more"),
+        ({"member_scale": np.full(2, 60000, np.uint16)}, "sum to more"),
+        ({"members": np.zeros(4, np.int8)}, "members is int8"),
+    ],
+)
+def test_defective_models_are_refused(changes: dict[str, Any], words: str) -> None:
+    assert level_with().groups == 2
+    with pytest.raises(ArtifactError, match=words):
+        level_with(**changes)
+
+
+def test_models_of_other_sizes_are_refused(tmp_path: Path) -> None:
+    model = CodingModel(2, (level_with(),))
+    with pytest.raises(ArtifactError, match="1 levels of 2-bit indices, the configuration has 2 of 4 bits"):
+        model.expect(num_levels=2, index_bits=4)
+    with pytest.raises(ArtifactError, match="level 1 has 2 far classes"):
+        CodingModel(2, (level_with(), level_with()))
+    with pytest.raises(ShapeError, match="coding model is of other levels"):
+        PacketLayout(64, 16, 4, 2, 4, True, coding="range", model=model)
+    (tmp_path / "x.npz").write_bytes(b"nothing")
+    with pytest.raises(ArtifactError):
+        CodingModel.load(tmp_path / "x.npz")
+
+
+def test_fixed_width_is_the_default_and_unknown_codings_are_named() -> None:
+    assert tiny_config().packet.coding == "fixed"
+    with pytest.raises(ConfigError, match=r"packet\.coding = 'ranged'.*nearest valid: range"):
+        tiny_config(packet={"coding": "ranged"})
+    layout = PacketLayout.from_config(tiny_config())
+    assert layout.row_bytes == layout.frame_bytes and "coding" not in layout.to_dict()
+    ranged = PacketLayout.from_config(tiny_config(packet={"coding": "range"}))
+    assert PacketLayout.from_dict(ranged.to_dict()) == ranged != layout
+    with pytest.raises(ShapeError, match="not at hand"):
+        ranged.pack(np.zeros((16, 2), np.uint16))
+
+
+def test_rendering_needs_the_model_that_the_configuration_asks_for() -> None:
+    from kit.render.firmware import _check_coding
+
+    with pytest.raises(RenderError, match="there is no coding model"):
+        _check_coding(tiny_config(packet={"coding": "range"}), None)
+    with pytest.raises(RenderError, match="there is a coding model"):
+        _check_coding(tiny_config(), CodingModel(2, (level_with(),)))
+
+
+def test_every_coding_model_of_the_zoo_fits_its_weights() -> None:
+    found = [entry for entry in entries() if entry.has_coding]
+    assert found
+    for entry in found:
+        entry.check()
+        model = CodingModel.load(entry.folder / "coding.npz")
+        model.expect(num_levels=entry.config.model.num_levels, index_bits=entry.config.model.index_bits)
