@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,16 @@ from numpy.typing import NDArray
 
 from kit.build.export import LAYOUTS, Build, Layout, export_files, write_export
 from kit.config import Config
-from kit.graph.fingerprint import build_hash
-from kit.graph.reader import read_tflite
-from kit.reference.device_path import DevicePath
-from kit.reference.random_inputs import random_codebook, random_frames
-from kit.render import Vectors, render_firmware
+from kit.files import read_npz
+from kit.host.random_firmware import random_firmware
 from kit.render.environment import origin_of
 from kit.render.tflm import Arena
-from tests.models import encoder_for, tiny_config
+from tests.models import tiny_config
 from tests.support import ROOT, need, seed
 from tests.tflm_support import DOUBLE, tflm_root
 
 SDK = ROOT / "tests" / "export_sdk"
 ENGINES = ("aot", "tflm")
-FRAMES = 14
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 CXX_FLAGS = ("-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
 SDK_OF = {"platformio": "arduino"}
@@ -50,6 +46,10 @@ class RandomBuild:
     packets: NDArray[np.uint8]
     build_hash: str
 
+    @property
+    def engine(self) -> str:
+        return self.build.config.firmware.engine
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -61,7 +61,7 @@ class Exported:
 
     @property
     def engine(self) -> str:
-        return self.source.build.config.firmware.engine
+        return self.source.engine
 
     @property
     def sdk(self) -> Path:
@@ -73,23 +73,26 @@ class Exported:
         return [path for path in found if path.suffix in (".c", ".cpp", ".ino")]
 
 
-def random_build(engine: str) -> RandomBuild:
-    """Random weights for a tiny configuration with a depthwise stage, rendered for one engine."""
+def random_build(engine: str, **sections: Any) -> RandomBuild:
+    """Random weights for a tiny configuration with a depthwise stage, rendered for one engine.
+
+    Args:
+        engine: ``aot`` or ``tflm``.
+        sections: further sections of the configuration.
+    """
+    chosen = {"engine": engine, "embedded_frames": 4}
     config: Config = tiny_config(
-        model={"num_stages": 3}, signal={"frame_samples": 64}, firmware={"engine": engine, "embedded_frames": 4}
+        model={"num_stages": 3}, signal={"frame_samples": 64}, firmware=chosen, **sections
     )
-    rng = np.random.default_rng(seed())
-    model = encoder_for(config, rng)
-    encoder = read_tflite(model)
-    codebook = random_codebook(
-        rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits
-    )
-    frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
-    packets = DevicePath(encoder, codebook, config).run(frames).packets
-    number = build_hash(config, encoder, codebook)
     arena = Arena(65536, 0, "Generous, for tests") if engine == "tflm" else None
-    files = render_firmware(config, encoder, codebook, Vectors(frames, packets, "random"), model, number, arena)
-    return RandomBuild(Build(config, files, origin_of(config, model, number), ATTRIBUTION), frames, packets, number)
+    with TemporaryDirectory() as scratch:
+        firmware = random_firmware(Path(scratch), config, np.random.default_rng(seed()), arena=arena)
+        generated = sorted((firmware.folder / "generated").iterdir())
+        files = {path.name: path.read_text(encoding="utf-8") for path in generated if path.is_file()}
+        vectors = read_npz(firmware.artifacts / "vectors.npz")
+        origin = origin_of(config, firmware.model_bytes(), firmware.build_hash)
+    build = Build(config, files, origin, ATTRIBUTION)
+    return RandomBuild(build, vectors["frames"], vectors["packets"], origin.build_hash)
 
 
 def export(source: RandomBuild, layout: str, folder: Path) -> Exported:

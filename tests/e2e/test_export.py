@@ -66,7 +66,7 @@ def check_device(program: Path, source: RandomBuild, target: str) -> None:
     """Hello, self-test on the embedded vectors, and every reference frame over the line."""
     with start_native(program) as device, Link.open(device.port) as link:
         hello = link.hello()
-        assert (hello.build_hash, hello.engine) == (source.build_hash, ENGINE_NAMES[source.build.config.firmware.engine])
+        assert (hello.build_hash, hello.engine) == (source.build_hash, ENGINE_NAMES[source.engine])
         assert hello.target == target
         result = link.self_test()
         assert (result.integer("frames"), result.integer("failed")) == (4, 0)
@@ -78,6 +78,11 @@ def check_device(program: Path, source: RandomBuild, target: str) -> None:
 
 def test_the_example_answers_the_kit(exported: Exported, tmp_path: Path) -> None:
     check_device(build_example(exported, tmp_path), exported.source, exported.layout.name)
+
+
+def test_packets_of_variable_length(tmp_path: Path) -> None:
+    exported = export(random_build("aot", packet={"coding": "range"}), "esp-idf", tmp_path / "lib")
+    check_device(build_example(exported, tmp_path / "o"), exported.source, "esp-idf")
 
 
 @pytest.mark.parametrize("layout", VARIANTS)
