@@ -120,7 +120,8 @@ def test_library_compiles_for_arm(library: Callable[[str], Exported], cpu: str, 
 
 USER_PROJECT = """
 cmake_minimum_required(VERSION 3.16)
-project(user LANGUAGES C)
+project(user LANGUAGES {languages})
+{before}
 add_subdirectory(lib)
 add_executable(user main.c)
 target_link_libraries(user PRIVATE tiny_codec::tiny_codec)
@@ -175,40 +176,41 @@ def test_cmake_builds_the_example(library: Callable[[str], Exported], tmp_path: 
     check_device(tmp_path / "stream", exported.source, "cmake")
 
 
+def build_user_project(exported: Exported, folder: Path, options: list[str], before: str = "") -> list[str]:
+    """A program of a few lines around the library; the packets that it prints, as hexadecimal digits."""
+    shutil.copytree(exported.folder, folder / "lib")
+    languages = "C CXX" if exported.engine == "tflm" else "C"
+    (folder / "CMakeLists.txt").write_text(USER_PROJECT.format(languages=languages, before=before))
+    (folder / "main.c").write_text(USER_MAIN)
+    cmake("-S", ".", "-B", "build", *options, folder=folder)
+    cmake("--build", "build", folder=folder)
+    done = subprocess.run([str(folder / "build" / "user")], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def embedded_packets(exported: Exported) -> list[str]:
+    return [packet.tobytes().hex() for packet in exported.source.packets[:4]]
+
+
 def test_cmake_library_in_a_project_of_the_user(library: Callable[[str], Exported], tmp_path: Path) -> None:
-    """A program of a few lines gives the packets of the embedded vectors."""
     exported = library("cmake")
-    shutil.copytree(exported.folder, tmp_path / "lib")
-    (tmp_path / "CMakeLists.txt").write_text(USER_PROJECT)
-    (tmp_path / "main.c").write_text(USER_MAIN)
-    cmake("-S", ".", "-B", "build", *tflm_options(exported), folder=tmp_path)
-    cmake("--build", "build", folder=tmp_path)
-    done = subprocess.run([str(tmp_path / "build" / "user")], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [packet.tobytes().hex() for packet in exported.source.packets[:4]]
+    assert build_user_project(exported, tmp_path, tflm_options(exported)) == embedded_packets(exported)
 
 
-def test_cmake_without_tflm_says_what_is_missing(library: Callable[[str], Exported], tmp_path: Path) -> None:
-    exported = library("cmake")
-    if exported.engine == "tflm":
-        with pytest.raises(AssertionError, match="needs TFLM_ROOT=DIR"):
-            cmake("-S", str(exported.folder), "-B", str(tmp_path), folder=tmp_path)
-    else:
-        cmake("-S", str(exported.folder), "-B", str(tmp_path), folder=tmp_path)
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """For cmake, with engine tflm."""
+    return export(random_build("tflm"), "cmake", tmp_path_factory.mktemp("harness") / "lib")
 
 
-def test_cmake_takes_the_target_of_an_sdk(library: Callable[[str], Exported], tmp_path: Path) -> None:
-    exported = library("cmake")
-    if exported.engine == "aot":
-        return
-    shutil.copytree(exported.folder, tmp_path / "lib")
+def test_cmake_takes_the_target_of_an_sdk(harness: Exported, tmp_path: Path) -> None:
     root = tflm_root(DOUBLE)
     sdk = "add_library(sdk_tflm INTERFACE)\n"
     sdk += f"target_include_directories(sdk_tflm INTERFACE {root}/include)\n"
     sdk += f"target_link_libraries(sdk_tflm INTERFACE {root}/lib/libtflm-double.a)\n"
-    project = USER_PROJECT.replace("LANGUAGES C", "LANGUAGES C CXX").replace("add_sub", f"{sdk}add_sub")
-    (tmp_path / "CMakeLists.txt").write_text(project)
-    (tmp_path / "main.c").write_text(USER_MAIN)
-    cmake("-S", ".", "-B", "build", "-DTFLM_TARGET=sdk_tflm", folder=tmp_path)
-    cmake("--build", "build", folder=tmp_path)
-    done = subprocess.run([str(tmp_path / "build" / "user")], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [packet.tobytes().hex() for packet in exported.source.packets[:4]]
+    assert build_user_project(harness, tmp_path, ["-DTFLM_TARGET=sdk_tflm"], sdk) == embedded_packets(harness)
+
+
+def test_cmake_without_tflm_says_what_is_missing(harness: Exported, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="needs TFLM_ROOT=DIR"):
+        cmake("-S", str(harness.folder), "-B", str(tmp_path), folder=tmp_path)
