@@ -18,8 +18,12 @@ from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha25
 from kit.wire.coding import CODING_FILE
 
 
-def add_run(run: Path) -> Entry:
+def add_run(run: Path, scorecard_file: Path | None = None) -> Entry:
     """Write ``zoo/NAME`` of this checkout from ``run``.
+
+    Args:
+        run: folder of a build that trained.
+        scorecard_file: what ``kit evaluate --json`` wrote for it; ``scorecard.json`` in the run unless given.
 
     Raises:
         ArtifactError: not a checkout, or a run that was not trained, is incomplete or was changed since.
@@ -33,7 +37,7 @@ def add_run(run: Path) -> Entry:
     config = load_config(run / "config.yaml")
     files = (*WEIGHTS, CODING_FILE) if config.packet.coding == "range" else WEIGHTS
     manifest.check((*files, "report.json", "history.csv"), "zoo")
-    scorecard = run_scorecard(run, manifest.facts["build_hash"])
+    scorecard = run_scorecard(scorecard_file or run / SCORECARD, config.name, manifest.facts["build_hash"])
     folder = root / "zoo" / config.name
     for name in files:
         with atomic_path(folder / name) as temporary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kit.errors import ArtifactError, MismatchError
+from kit.errors import ArtifactError
 from kit.files import read_json
 
 SCORECARD = "scorecard.json"
@@ -14,27 +14,26 @@ _DRAWN = ("examples", "picture", "curves")
 """Keys of pieces of recordings and of curves: for the page, not for the entry."""
 
 
-def run_scorecard(run: Path, build_hash: str) -> dict[str, Any]:
-    """The scorecard that ``kit evaluate`` wrote into a run, reduced to its figures.
+def run_scorecard(path: Path, name: str, build_hash: str) -> dict[str, Any]:
+    """The scorecard of one build, reduced to its figures, from what ``kit evaluate --json`` wrote, maybe for several.
 
     Raises:
-        ArtifactError: there is none, or it is of some frames only.
-        MismatchError: it is of another build.
+        ArtifactError: there is none, it is of some frames only, or not of this build.
     """
-    fix = f"run kit evaluate --run {run.name} --ladder --json {run.name}/{SCORECARD} with the recordings"
-    if not (run / SCORECARD).is_file():
-        raise ArtifactError(f"{run.name} has no {SCORECARD}", fix)
-    document = read_json(run / SCORECARD)
+    fix = f"kit evaluate --run {name} --ladder --data DIR --json {path.name}"
+    if not path.is_file():
+        raise ArtifactError(f"the run {name} has no {path.name}", f"make one: {fix}")
+    document = read_json(path)
     try:
-        found = document["sets"][0]
-        if found["quick"] or found["split"] != "test":
-            raise ArtifactError(f"{run.name}/{SCORECARD} is not of the whole test split", fix)
-        made = found["runs"][0]["build_hash"]
-    except (KeyError, IndexError, TypeError):
-        raise ArtifactError(f"{run.name}/{SCORECARD} is no scorecard of this kit", fix) from None
-    if made != build_hash:
-        raise MismatchError(f"{run.name}/{SCORECARD} is of build {made}, the run of {build_hash}", fix)
-    return dict(_without(document, _DRAWN))
+        pairs = [(part, run) for part in document["sets"] for run in part["runs"] if run["build_hash"] == build_hash]
+        if any(part["quick"] or part["split"] != "test" for part, _ in pairs):
+            raise ArtifactError(f"{path.name} is not of the whole test split", f"make it again: {fix}")
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{path.name} is no scorecard of this kit", f"make one: {fix}") from None
+    if not pairs:
+        raise ArtifactError(f"{path.name} holds no figures of build {build_hash}", f"make it again: {fix}")
+    part, run = pairs[0]
+    return dict(_without({**document, "sets": [{**part, "runs": [run]}]}, _DRAWN))
 
 
 def _without(value: Any, keys: tuple[str, ...]) -> Any:

@@ -10,6 +10,9 @@ import typer
 
 def command(
     add: Annotated[Path | None, typer.Option(help="Add this trained run (in a checkout).")] = None,
+    scorecard: Annotated[
+        Path | None, typer.Option(help="Its scorecard, from kit evaluate --json (default: scorecard.json in the run).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the trained weights that travel with the kit, with their figures."""
@@ -23,7 +26,7 @@ def command(
     if add is not None:
         from kit.build.zoo_add import add_run
 
-        typer.echo(f"added {add_run(add).name}")
+        typer.echo(f"added {add_run(add, scorecard).name}")
     listed = entries()
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))

@@ -13,6 +13,7 @@ import pytest
 
 from kit.build.manifest import sha256_tree
 from kit.build.zoo_add import add_run
+from kit.build.zoo_scorecard import run_scorecard
 from kit.errors import ArtifactError
 from kit.files import read_json, read_npz, sha256_file
 from tests.support import missing, need
@@ -20,18 +21,20 @@ from tests.support import missing, need
 CONFIG = """
 name: tiny
 signal: {kind: ppg, sample_rate_hz: 32, frame_samples: 64, sample_bits: 12}
-model: {embedding_dim: 4, latent_width: 16, num_levels: 2, num_stages: 3, base_filters: 6}
+model:
+  {embedding_dim: 3, latent_width: 16, num_levels: 2, num_stages: 3, base_filters: 6, decoder: wide, decoder_width: 8,
+   decoder_blocks: 1}
 data: {sources: [{type: synthetic, subjects: 6, seconds_per_subject: 40, seed: 3}]}
-train: {epochs: 2, steps_per_epoch: 12, batch_size: 16}
-quantize: {calibration_frames: 32, finetune_steps: 20, refit_steps: 20}
+train: {epochs: 2, steps_per_epoch: 12, batch_size: 16, codebook: ema, rate_weight: 0.05}
+quantize: {calibration_frames: 32, input_shaping: first, rate_weight: 0.03, finetune_steps: 20, refit_steps: 20}
+packet: {coding: range}
 firmware: {symbol_prefix: tiny, embedded_frames: 3, ring_margin_samples: 8}
 """
 
 ARTIFACTS = {
     "config.yaml", "dataset.json", "autoencoder.keras", "history.csv", "encoder.keras", "encoder.tflite", "encoder.h",
-    "codebook.npz", "codebook.h", "tuned_decoder.keras", "decoder.keras", "graph.json", "weights.npz", "vectors.npz",
-    "firmware", "server",
-    "report.html", "report.json", "manifest.json",
+    "codebook.npz", "coding.npz", "codebook.h", "tuned_decoder.keras", "arena.json", "decoder.keras", "graph.json",
+    "weights.npz", "vectors.npz", "firmware", "server", "report.html", "report.json", "manifest.json",
 }  # fmt: skip
 
 
@@ -187,15 +190,33 @@ def test_device_artifacts_equal_their_recorded_hash(folder: Path) -> None:
     assert bundle["build_hash"] == read_json(run / "manifest.json")["facts"]["build_hash"]
 
 
-def test_run_becomes_a_zoo_entry(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def scorecard(folder: Path) -> Path:
+    """The scorecard of the run, with its ladder."""
+    done = kit("evaluate", "--run", "tiny", "--ladder", "--json", "runs/tiny/scorecard.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "INT8 ladder" in done.stdout
+    return folder / "runs" / "tiny" / "scorecard.json"
+
+
+def test_run_becomes_a_zoo_entry(
+    folder: Path, scorecard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kit.build.zoo_add.checkout", lambda: tmp_path)
     entry = add_run(folder / "runs" / "tiny")
     entry.check()
     facts = entry.summary()
     assert facts["trained_on"] == "synthetic"
-    assert facts["figures"][0]["frames"] > 0
+    (figure,) = facts["figures"]
+    (scored,) = read_json(scorecard)["sets"][0]["runs"]
+    assert figure["frames"] > 0
+    assert figure["payload_bytes"] == pytest.approx(scored["figures"]["synthetic"]["payload_bytes"], abs=0.001)
+    assert figure["payload_bytes"] <= 8 and figure["wire_bytes"] > figure["payload_bytes"]
+    kept = (entry.folder / "scorecard.json").read_text()
+    assert '"ladder"' in kept and '"examples"' not in kept and '"picture"' not in kept
     card = (entry.folder / "model_card.md").read_text()
     assert facts["build_hash"] in card
+    assert "| integer search |" in card and "| zeros |" in card and "DCT" in card
     assert "synthetic recordings" in card
     assert "BIDMC" not in card
     damaged = entry.folder / "encoder.tflite"
@@ -217,10 +238,24 @@ def test_training_without_tensorflow_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_scorecard_shows_the_ladder_of_a_trained_run(folder: Path) -> None:
-    done = kit("evaluate", "--run", "tiny", "--ladder", "--json", "scorecard.json", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    (run,) = read_json(folder / "scorecard.json")["sets"][0]["runs"]
+def test_a_zoo_entry_needs_the_scorecard_of_its_build(folder: Path, scorecard: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"has no none\.json"):
+        run_scorecard(tmp_path / "none.json", "tiny", "0" * 16)
+    with pytest.raises(ArtifactError, match="no figures of build 0000000000000000"):
+        run_scorecard(scorecard, "tiny", "0" * 16)
+    (tmp_path / "list.json").write_text('{"sets": 3}')
+    with pytest.raises(ArtifactError, match="is no scorecard"):
+        run_scorecard(tmp_path / "list.json", "tiny", "0" * 16)
+    build = read_json(folder / "runs" / "tiny" / "manifest.json")["facts"]["build_hash"]
+    document = read_json(scorecard)
+    document["sets"][0]["quick"] = True
+    (tmp_path / "quick.json").write_text(json.dumps(document))
+    with pytest.raises(ArtifactError, match="not of the whole test split"):
+        run_scorecard(tmp_path / "quick.json", "tiny", build)
+
+
+def test_scorecard_shows_the_ladder_of_a_trained_run(folder: Path, scorecard: Path) -> None:
+    (run,) = read_json(scorecard)["sets"][0]["runs"]
     (rungs,) = run["ladder"].values()
     assert [rung["rung"] for rung in rungs] == ["float", "INT8 input", "INT8 latents", "integer search", "packet"]
     report = read_json(folder / "runs" / "tiny" / "report.json")
@@ -228,4 +263,3 @@ def test_scorecard_shows_the_ladder_of_a_trained_run(folder: Path) -> None:
     assert rungs[0]["prd"] == pytest.approx(floating, rel=1e-4) and rungs[0]["ratio"] == 1.0
     assert rungs[-1]["prd"] == pytest.approx(device, rel=1e-4)
     assert all(rung["frames"] == rungs[0]["frames"] > 0 for rung in rungs)
-    assert "INT8 ladder" in done.stdout

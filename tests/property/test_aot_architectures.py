@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kit.graph.ir import Encoder
-from kit.render.environment import Origin, render_template
+from kit.render.environment import RUNTIME_ABI, Origin, render_template
 from kit.render.views import plan_view
 from tests.architectures import latents_of, random_architecture, random_inputs
 from tests.c_support import AOT, C_TESTS, RUNTIME, SANITIZERS, compile_c, run_bare
@@ -48,7 +48,7 @@ def array(name: str, values: np.ndarray) -> str:
 def write_cases(encoders: list[Encoder], folder: Path) -> None:
     """Rendered models m0, m1, ... and cases.h with frames and the reference's latents."""
     rng = np.random.default_rng(seed() + 77)
-    origin = Origin("0", "0" * 16, "0", "0", 1, 2)
+    origin = Origin("0", "0" * 16, "0", "0", 1, RUNTIME_ABI)
     includes, tables = "", ""
     for number, encoder in enumerate(encoders):
         prefix = f"m{number}"
