@@ -26,6 +26,12 @@ def command(
     target: Annotated[str, typer.Option(help="Validate on these, comma-separated: native, qemu:BOARD.")] = "native",
     stage: Annotated[str | None, typer.Option(help="Run one stage alone, from the artifacts on disk.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage, also those that are current.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the build as a library into this folder; needs --layout.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="For whom: cmake, arduino, platformio, zephyr, esp-idf, cmsis-pack.")
+    ] = None,
 ) -> None:
     """Train or take trained weights, quantize, export, render, compile, validate, report.
 
@@ -36,6 +42,7 @@ def command(
     from rich.console import Console
 
     from kit.build.configs import find_config
+    from kit.build.export import check_export, export_run
     from kit.build.manifest import Manifest
     from kit.build.pipeline import Context, run_stages
     from kit.build.stages import check_inputs, publish_generated, stage_list
@@ -45,6 +52,7 @@ def command(
     from kit.host.engines import parse_tflm_roots
 
     begun = time.monotonic()
+    exported = check_export(export, layout, stage)
     checked = with_engine(load_config(find_config(config)), engine)
     folder = out or Path("runs") / (checked.name if checked.firmware.engine == "aot" else f"{checked.name}-tflm")
     console = Console(soft_wrap=True)
@@ -68,3 +76,6 @@ def command(
     if stage is None:
         publish_generated(folder)
         print_summary(context, time.monotonic() - begun)
+    if exported is not None:
+        count = export_run(context, exported)
+        typer.echo(f"exported {count} files, {exported.layout.title}: {exported.folder}")

@@ -49,8 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need("make")
     folder = tmp_path_factory.mktemp("zoo")
     done = kit_without_tensorflow(
-        "build-firmware", "--config", asset("configs", f"{NAME}.yaml"), "--out", folder / "run", cwd=folder
-    )
+        "build-firmware", "--config", asset("configs", f"{NAME}.yaml"), "--out", folder / "run",
+        "--export", folder / "exported", "--layout", "arduino", cwd=folder,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -58,6 +59,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_device_weights_are_the_zoos(folder: Path) -> None:
     for name in WEIGHTS:
         assert sha256_file(folder / "run" / name) == sha256_file(asset("zoo", NAME, name)), name
+
+
+def test_export_is_of_the_run_and_names_whose_data_it_holds(folder: Path) -> None:
+    library = folder / "exported"
+    facts = read_json(library / "kit-export.json")
+    assert (facts["layout"], facts["engine"]) == ("arduino", "aot")
+    assert facts["build"] == read_json(folder / "run" / "manifest.json")["facts"]["build_hash"]
+    assert (library / "src" / "ppg_model.c").read_bytes() == (
+        folder / "run" / "firmware" / "generated" / "ppg_model.c"
+    ).read_bytes()
+    notice = (library / "NOTICE").read_text()
+    assert "BIDMC PPG and Respiration Dataset" in notice and "Stress-Predict Dataset" in notice
 
 
 def test_build_hash_is_that_of_the_model_card(folder: Path) -> None:

@@ -60,7 +60,5 @@ function(kit_link_tflm target)
     set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
     target_compile_options(${target} PRIVATE
         $<$<COMPILE_LANGUAGE:CXX>:${tflm_flags} -fno-exceptions -fno-rtti -fno-threadsafe-statics>)
-    # The check value of the model.
-    target_sources(${target} PRIVATE "${runtime}/kit_crc.c")
     target_link_libraries(${target} PUBLIC "${tflm_root}/${tflm_library}")
 endfunction()
