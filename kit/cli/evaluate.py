@@ -29,6 +29,9 @@ def command(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.")] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write all figures as CSV.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with curves and overlays.")] = None,
+    curves: Annotated[
+        bool, typer.Option("--curves/--no-curves", help="Baselines along whole curves, or at the runs' payloads only.")
+    ] = True,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for baselines' results (default: evaluate-cache beside the run).")
     ] = None,
@@ -47,7 +50,7 @@ def command(
         raise ConfigError(f"--split {split}: figures are of subjects that training did not see", "give test or val")
     candidates = find_candidates(run or [], zoo, target)
     beside = next((c.folder.parent for c in candidates if not c.weights.endswith(c.folder.name)), Path("runs"))
-    options = Options(split, frames, ladder, cache or beside / "evaluate-cache")
+    options = Options(split, frames, ladder, cache or beside / "evaluate-cache", curves)
     try:
         with _progress() as progress:
             document = scorecard(candidates, options, lambda config: _dataset(config, data), progress)

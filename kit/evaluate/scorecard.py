@@ -56,12 +56,14 @@ class Options:
         frames: of each dataset for a quick look, or None for all.
         ladder: measure the INT8 ladder of each run.
         cache: folder for baselines' finished work, or None.
+        curves: run the baselines along whole curves; else only at the payloads of the runs.
     """
 
     split: str = "test"
     frames: int | None = None
     ladder: bool = False
     cache: Path | None = None
+    curves: bool = True
 
 
 OpenDataset = Callable[[Config], Dataset]
@@ -118,7 +120,9 @@ def _set(
     rates = BaselineRates(frames, options.cache, progress)
     raw_bytes = config.signal.frame_samples * config.signal.sample_bits / 8
     found = {
-        baseline.name: {name: _rates(rates, baseline, name, runs, raw_bytes) for name in frames.members}
+        baseline.name: {
+            name: _rates(rates, baseline, name, runs, raw_bytes if options.curves else None) for name in frames.members
+        }
         for baseline in BASELINES
     }
     for run in runs:
@@ -202,9 +206,12 @@ def _payloads(runs: list[dict[str, Any]], dataset: str) -> list[float]:
 
 
 def _rates(
-    rates: BaselineRates, baseline: type[Baseline], dataset: str, runs: list[dict[str, Any]], raw_bytes: float
+    rates: BaselineRates, baseline: type[Baseline], dataset: str, runs: list[dict[str, Any]], raw_bytes: float | None
 ) -> list[Rate]:
+    """A baseline at the payloads of the runs and, with the bytes of a raw frame, along its curve."""
     kept = _payloads(runs, dataset)
+    if raw_bytes is None:
+        return rates.rates(baseline, dataset, kept, [])
     return rates.rates(baseline, dataset, kept, [payload for payload in curve_bytes(raw_bytes) if payload not in kept])
 
 
