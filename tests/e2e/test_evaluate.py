@@ -47,6 +47,11 @@ def test_all_outputs_are_written_and_the_same_every_time(folder: Path) -> None:
     document = json.loads((folder / "a.json").read_text())
     assert document["sets"][0]["runs"][0]["target"] == "python"
     assert list((folder / "runs" / "evaluate-cache").glob("*.npz"))
+    done = kit("evaluate", "--run", "small", "--no-curves", "--json", "c.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    short = json.loads((folder / "c.json").read_text())
+    assert short["sets"][0]["runs"][0]["matched"] == document["sets"][0]["runs"][0]["matched"]
+    assert all(len(points) == 1 for codecs in short["sets"][0]["curves"].values() for points in codecs.values())
 
 
 @pytest.mark.parametrize(
