@@ -10,7 +10,7 @@ import pytest
 from kit.errors import ToolchainError
 from kit.host.boards import BOARDS
 from kit.host.disassembly import read_routines
-from kit.host.footprint import flash_groups
+from kit.host.map_file import flash_groups
 from kit.host.stack import Frame, read_frames, worst_case
 from tests.support import need
 
