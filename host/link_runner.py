@@ -47,7 +47,7 @@ class LinkRunner:
         data = check_frames(frames, layout)
         with self._connect() as link:
             greet(link, self._firmware)
-            engine = _check_engine(link, self._firmware)
+            engine = check_engine(link, self._firmware)
             encoded = encode_frames(link, data, progress)
             figures = LinkFigures(_figures(link, encoded), self._ask_profile(link))
             build_hash = link.device.build_hash
@@ -81,7 +81,7 @@ def greet(link: Link, firmware: Firmware) -> None:
     link.stream_stop()  # a host that was killed may have left it streaming
 
 
-def _check_engine(link: Link, firmware: Firmware) -> str:
+def check_engine(link: Link, firmware: Firmware) -> str:
     """The engine of the device, which has greeted; it must be the one that was chosen, or the double in its place.
 
     Raises:

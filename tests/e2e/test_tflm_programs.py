@@ -25,6 +25,7 @@ from kit.host.firmware import Firmware
 from kit.host.random_firmware import random_firmware
 from kit.host.runner_files import input_bytes, parse_output
 from kit.host.tflm_root import how_to_get
+from kit.host.validate import validate, vector_frames
 from kit.render.tflm import Arena
 from tests.c_support import C_TESTS, RUNTIME, WARNINGS, allow_any_codebook
 from tests.models import tiny_config
@@ -133,6 +134,20 @@ def test_two_instances_of_two_models(tmp_path: Path) -> None:
     counts = [str(len(each["frames"])) for each in vectors]
     output = succeeded([str(tmp_path / "two"), *counts], tmp_path, samples)
     assert output == b"".join(each["packets"][order].tobytes() for each in vectors for order in orders)
+
+
+# ---- packets of varying length ----
+
+
+def test_range_coded_packets_equal_the_golden(tmp_path: Path) -> None:
+    need("make")
+    config = tiny_config(packet={"coding": "range"}, firmware={"engine": "tflm"})
+    built = random_firmware(tmp_path, config, np.random.default_rng(seed()), arena=GENEROUS)
+    device = Firmware(built.folder, "tflm", (("", tflm_root(DOUBLE)),))
+    report = validate(device, ["native"], vector_frames(device), engines=["tflm"])
+    last = report.outcomes[-1]
+    assert report.passed and last.double and last.comparison is not None
+    assert last.comparison.fields["packets"].compared > 0
 
 
 # ---- kit bench ----
