@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from kit.errors import ArtifactError, RunnerError
 from kit.files import read_json, write_json
-from kit.graph.ir import Conv, EncoderGraph
+from kit.host.bench_plan import PARTS, SEARCH, StagePlan, plan_stages
 from kit.host.boards import find_board
 from kit.host.cores import Core, core_of
+from kit.host.engines import shown_engine
 from kit.host.firmware import Firmware
 from kit.host.footprint import Footprint, measure
-from kit.host.probes import StageNumbers, stage_numbers
+from kit.host.map_file import TFLM_HARNESS, TFLM_LIBRARY, TFLM_MODEL
+from kit.host.probes import stage_numbers
 from kit.host.profile_runner import Counts, ProfileRunner
 from kit.host.runners import Progress, result_from_packets
 
@@ -24,10 +26,6 @@ FORMAT = 1
 PROBE_EFFECT_MAX = 0.02
 """Share by which the stages' sum may differ from the whole frame without probes: they keep the compiler from inlining
 across a stage's border, no more."""
-
-ENCODER, SEARCH, REST = "encoder", "search", "other"
-PARTS = (ENCODER, SEARCH, REST)
-
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
@@ -67,7 +65,8 @@ class BenchReport:
 
     Attributes:
         target: ``qemu:BOARD``, ``uart:BOARD`` or ``serial:PORT``; ``board`` its board, empty when unknown.
-        name: configuration; ``build_hash`` what it computes; ``engine`` what runs its encoder.
+        name: configuration; ``build_hash`` what it computes; ``engine`` what runs its encoder
+            (:func:`kit.host.engines.shown_engine`).
         unit: ``instructions`` or ``cycles``.
         frames: how many were measured, ``source`` where they come from.
         stages: in the order in which a frame passes them.
@@ -149,57 +148,6 @@ def load_reports(path: Any) -> list[BenchReport]:
     return [BenchReport.from_dict(one) for one in raw["reports"]]
 
 
-def describe_layer(graph: EncoderGraph, node: Conv) -> str:
-    """What a layer computes, in words."""
-    source, sink = graph.tensors[node.input], graph.tensors[node.output]
-    kind = (
-        f"depthwise, {sink.channels} channels" if node.depthwise else f"{source.channels} to {sink.channels} channels"
-    )
-    stride = f", stride {node.stride}" if node.stride != 1 else ""
-    return f"{kind}, kernel {node.kernel}{stride}, {sink.length} columns"
-
-
-@dataclass(frozen=True, slots=True)
-class StagePlan:
-    """One row of the report to be: where its counts are found, and what it is."""
-
-    number: int
-    key: str
-    part: str
-    label: str
-    macs: int
-
-
-def plan_stages(firmware: Firmware, numbers: StageNumbers) -> tuple[StagePlan, ...]:
-    """Every stage that a build can pass, in order.
-
-    Raises:
-        RunnerError: more layers than the probes can tell apart.
-    """
-    graph, codebook = firmware.encoder.graph, firmware.codebook
-    layers = len(graph.nodes) or 1  # an engine that takes the model as a whole is one layer
-    levels, entries, dims = codebook.integer.shape
-    if layers > numbers.layer[1] or levels > numbers.level[1]:
-        raise RunnerError(f"probes tell {numbers.layer[1]} layers and {numbers.level[1]} levels apart, not {layers}")
-    fixed = numbers.fixed
-    plans = [
-        StagePlan(fixed["input"], "input", REST, "samples into the ring, one at a time", 0),
-        StagePlan(fixed["normalise"], "normalise", REST, "statistics, scale, samples to INT8", 0),
-        StagePlan(fixed["schedule"], "schedule", ENCODER, "which layer goes next, windows", 0),
-    ]
-    for index in range(layers):
-        label = describe_layer(graph, graph.nodes[index]) if graph.nodes else "the whole model"
-        macs = graph.node_macs(graph.nodes[index]) if graph.nodes else 0
-        plans.append(StagePlan(numbers.layer[0] + index, f"layer {index}", ENCODER, label, macs))
-    macs = firmware.config.latent_positions * entries * dims
-    for level in range(levels):
-        label = f"{entries} entries of {dims}, {firmware.config.latent_positions} positions"
-        plans.append(StagePlan(numbers.level[0] + level, f"level {level}", SEARCH, label, macs))
-    plans.append(StagePlan(fixed["pack"], "pack", REST, "bits into the packet", 0))
-    plans.append(StagePlan(fixed["rest"], "rest", REST, "sample ring, steps of a poll", 0))
-    return tuple(plans)
-
-
 def _cost(plan: StagePlan, count: NDArray[Any], visits: NDArray[Any], core: Core | None) -> StageCost:
     return StageCost(
         plan.key, plan.part, plan.label, plan.macs, float(count.mean()), int(count.min()), int(count.max()),
@@ -278,11 +226,16 @@ def costs_of(
     return costs, tuple(totals), effect
 
 
+ENCODER_FLASH = ("engine", "encoder weights", TFLM_LIBRARY, TFLM_HARNESS, TFLM_MODEL)
+"""Groups of flash that are the encoder, whatever its engine."""
+LIBRARY_FLASH = ("compiler and C library", "compiler, C and C++ library")
+
+
 def footprint_facts(footprint: Footprint) -> dict[str, Any]:
     """Figures of an application image, with the sums that a choice of engine is judged by."""
     flash = footprint.flash
-    encoder = flash.get("engine", 0) + flash.get("encoder weights", 0)
-    library = flash.get("compiler and C library", 0)
+    encoder = sum(flash.get(group, 0) for group in ENCODER_FLASH)
+    library = sum(flash.get(group, 0) for group in LIBRARY_FLASH)
     return {
         **footprint.as_dict(),
         "encoder_flash": encoder,
@@ -320,7 +273,7 @@ def bench_board(
         board=board,
         name=firmware.config.name,
         build_hash=firmware.build_hash,
-        engine=firmware.config.firmware.engine,
+        engine=shown_engine(firmware.engine, firmware.runs_double(board)),
         unit=staged.unit,
         frames=len(frames),
         source=source,
@@ -328,5 +281,5 @@ def bench_board(
         totals=totals,
         probe_effect=effect,
         core=core,
-        footprint=footprint_facts(measure(firmware.folder, board)),
+        footprint=footprint_facts(measure(firmware, board)),
     )

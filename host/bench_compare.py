@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,12 +11,16 @@ from rich.table import Table
 
 from kit.errors import RunnerError
 from kit.host.bench import BenchReport, StageCost
+from kit.host.footprint import NO_BOUND
 
 _MEMORY = (
+    ("encoder_state", "RAM: encoder, state"),
     ("encoder_ram", "RAM: encoder with stack"),
+    ("codec_state", "RAM: codec, state"),
     ("codec_ram", "RAM: codec with stack"),
     ("encoder_flash", "flash: encoder"),
     ("codec_flash", "flash: codec"),
+    ("library_flash", "flash: compiler, C and C++ library"),
     ("flash_total", "flash: whole image"),
 )
 
@@ -46,18 +50,19 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two reports and their differences: stages and sums in ``unit``, memory in bytes."""
+    """Two reports and their differences: stages and sums in ``unit``, memory in bytes; ``notes``: what else differs."""
 
     first: str
     second: str
     unit: str
     stages: tuple[Delta, ...]
     memory: tuple[Delta, ...]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         rows = {name: [row.as_dict() for row in getattr(self, name)] for name in ("stages", "memory")}
-        return {"first": self.first, "second": self.second, "unit": self.unit, **rows}
+        return {"first": self.first, "second": self.second, "unit": self.unit, **rows, "notes": list(self.notes)}
 
 
 def _deltas(first: Sequence[StageCost], second: Sequence[StageCost]) -> list[Delta]:
@@ -78,7 +83,19 @@ def compare(first: BenchReport, second: BenchReport) -> Comparison:
     return Comparison(
         first.title, second.title, first.unit, tuple(stages),
         tuple(row for row in memory if row.first is not None or row.second is not None),
+        tuple(_notes(first, second)),
     )  # fmt: skip
+
+
+def _notes(first: BenchReport, second: BenchReport) -> Iterator[str]:
+    for side, report in (("A", first), ("B", second)):
+        if report.footprint is not None and report.footprint["stack"] is None:
+            yield f"stack of {side}: {NO_BOUND}"
+    if first.build_hash != second.build_hash:
+        yield f"two builds: A {first.build_hash}, B {second.build_hash}"
+    if (first.frames, first.source) != (second.frames, second.source):
+        sides = (f"{side} {report.frames} of {report.source}" for side, report in (("A", first), ("B", second)))
+        yield f"other frames: {', '.join(sides)}"
 
 
 def pair_reports(first: Sequence[BenchReport], second: Sequence[BenchReport]) -> list[tuple[BenchReport, BenchReport]]:

@@ -6,10 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from kit.errors import LinkError, RunnerError
-from kit.host.bench import PARTS, BenchReport, StageCost, bound_of, plan_stages, sum_costs
+from kit.host.bench import BenchReport, StageCost, bound_of, sum_costs
+from kit.host.bench_plan import PARTS, plan_stages
 from kit.host.boards import BOARDS
 from kit.host.cores import core_of
 from kit.host.emulator import Emulator, start_qemu
+from kit.host.engines import DOUBLE, shown_engine
 from kit.host.firmware import Firmware
 from kit.host.link import Link
 from kit.host.probes import icount_shift, stage_numbers, unit_name
@@ -88,7 +90,7 @@ def report_of(profile: Profile, firmware: Firmware, target: str) -> BenchReport:
     """
     board = profile.hello.target if profile.hello.target in BOARDS else ""
     core = core_of(BOARDS[board].cpu_flags) if board else None
-    plans = plan_stages(firmware, stage_numbers())
+    plans = plan_stages(firmware, stage_numbers(), profile.hello.engine)
     stray = {number for number, stage in profile.stages.items() if stage.visits} - {plan.number for plan in plans}
     if stray:
         raise RunnerError(f"{target} measured stages {sorted(stray)}, which this build does not have")
@@ -108,7 +110,7 @@ def report_of(profile: Profile, firmware: Firmware, target: str) -> BenchReport:
         board=board,
         name=firmware.config.name,
         build_hash=profile.hello.build_hash,
-        engine=profile.hello.engine,
+        engine=shown_engine("tflm", True) if profile.hello.engine == DOUBLE else profile.hello.engine,
         unit=profile.unit,
         frames=profile.frames,
         source="the embedded recording, measured by the device",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kit.host.bench import BenchReport, StageCost
+from kit.host.footprint import NO_BOUND
 
 
 def _number(value: float | None) -> str:
@@ -19,6 +20,9 @@ def _number(value: float | None) -> str:
 def _ratio(value: float | None, digits: int = 2) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
+
+UNKNOWN = "not known"
+"""Where a figure of an image cannot be told."""
 
 WIDE = 164
 """Columns of a console from which on tables show everything."""
@@ -100,13 +104,20 @@ _SUMS = (
 )
 
 
+def _engine(report: BenchReport, reports: Sequence[BenchReport]) -> str:
+    """The engine behind a report's name, where tables show several."""
+    return f" {report.engine}" if len({each.engine for each in reports}) > 1 else ""
+
+
 def memory_table(reports: Sequence[BenchReport]) -> Table:
     """Flash, RAM and stack of the application images, one column per target."""
-    measured = [report.footprint for report in reports if report.footprint is not None]
+    shown = [report for report in reports if report.footprint is not None]
+    measured = [report.footprint for report in shown if report.footprint is not None]
     table = _table("Memory of the application image, bytes")
     table.add_column("what", no_wrap=True)
-    for footprint in measured:
-        table.add_column(footprint["board"].removeprefix("mps2-").removeprefix("mps3-"), justify="right", no_wrap=True)
+    for report in shown:
+        board = report.board.removeprefix("mps2-").removeprefix("mps3-")
+        table.add_column(board + _engine(report, reports), justify="right", no_wrap=True)
     for kind, name in (("flash", "flash"), ("ram", "RAM")):
         groups = list(dict.fromkeys(group for footprint in measured for group in footprint[kind]))
         for number, group in enumerate(groups):
@@ -114,7 +125,7 @@ def memory_table(reports: Sequence[BenchReport]) -> Table:
             table.add_row(f"{name}: {group}", *row, end_section=number == len(groups) - 1)
     _section_rows(table, measured)
     for key, text in _SUMS:
-        table.add_row(text, *(_number(footprint[key]) for footprint in measured), style="bold")
+        table.add_row(text, *(_number(footprint[key]) or UNKNOWN for footprint in measured), style="bold")
     return table
 
 
@@ -137,7 +148,7 @@ def summary_table(reports: Sequence[BenchReport]) -> Table:
     for report in reports:
         encoder, search, codec = (report.total(key) for key in ("encoder", "search", "codec"))
         table.add_row(
-            report.target.removeprefix("qemu:"),
+            report.target.removeprefix("qemu:") + _engine(report, reports),
             _number(encoder.mean),
             _ratio(encoder.per_mac),
             _number(search.mean),
@@ -159,5 +170,7 @@ def print_reports(reports: Sequence[BenchReport], console: Console) -> None:
         console.print(memory_table(reports))
         for compiler in dict.fromkeys(report.footprint["compiler"] for report in reports if report.footprint):
             console.print(f"compiler: {compiler}", highlight=False, markup=False, soft_wrap=True)
+        if any(report.footprint is not None and report.footprint["stack"] is None for report in reports):
+            console.print(f"stack: {NO_BOUND}", highlight=False, markup=False, soft_wrap=True)
         console.print()
     console.print(summary_table(reports))

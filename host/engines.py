@@ -19,6 +19,9 @@ IN_PROCESS = {"tflm-wheel": "golden", "reference": "reference"}
 
 ENGINES = (*COMPILED, *IN_PROCESS)
 
+DOUBLE = "double"
+"""What a device's hello and tables call the API double of the tests, which is not TensorFlow Lite Micro."""
+
 HOST = "host"
 """Where engines of this process run, in tables."""
 
@@ -37,6 +40,11 @@ class Cell:
     def place(self) -> str:
         """The target as the table shows it."""
         return HOST if self.engine in IN_PROCESS else self.target
+
+
+def shown_engine(engine: str, double: bool) -> str:
+    """The engine as tables and reports name it: ``tflm (double)`` is the API double of the tests, and no evidence."""
+    return f"{engine} ({DOUBLE})" if double else engine
 
 
 def engine_of(target: str, built: str) -> str:

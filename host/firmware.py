@@ -18,6 +18,7 @@ from kit.graph.fingerprint import build_hash
 from kit.graph.ir import Encoder
 from kit.graph.store import load
 from kit.host.boards import BOARDS, NATIVE, PROCESSES
+from kit.host.tflm_root import find_tflm
 from kit.host.toolchain import require_tool
 from kit.wire.coding import CodingModel, load_coding
 from kit.wire.packet import PacketLayout
@@ -25,6 +26,8 @@ from kit.wire.packet import PacketLayout
 ImageKind = Literal["runner", "app", "speed", "arena"]
 Probes = Literal["", "1", "frame"]
 """Images with probes: none, by stage, of whole frames only (make's PROBES)."""
+DOUBLE_MACRO = "KIT_TFLM_DOUBLE"
+"""Flag of a TFLM_ROOT that is the API double of the tests."""
 MAKE_SECONDS = 900.0
 _ERROR_MARKS = (" error:", "undefined reference", "region `", "multiple definition", "No rule to make", "*** ")
 
@@ -183,6 +186,9 @@ class Firmware:
         """What tells make the engine; of TensorFlow Lite Micro, also where its library for the board is."""
         if self.engine == "aot":
             return ["ENGINE=aot"]
+        return [f"ENGINE={self.engine}", f"TFLM_ROOT={self._tflm_root(board).resolve()}"]
+
+    def _tflm_root(self, board: str) -> Path:
         roots = dict(self.tflm_roots)
         root = roots.get(board, roots.get(""))
         if root is None:
@@ -190,7 +196,24 @@ class Firmware:
                 f"engine tflm needs TensorFlow Lite Micro for {board}, and no TFLM_ROOT names it",
                 "give --tflm-root DIR or --tflm-root BOARD=DIR (docs/tflm.md says where to get one)",
             )
-        return [f"ENGINE={self.engine}", f"TFLM_ROOT={root.resolve()}"]
+        return root
+
+    def tflm_library(self, board: str) -> str:
+        """File name of the archive that images for a board are linked with; empty with engine aot.
+
+        Raises:
+            EngineError: engine tflm, and no TFLM_ROOT for the board.
+            ToolchainError: that TFLM_ROOT holds none.
+        """
+        return "" if self.engine == "aot" else find_tflm(self._tflm_root(board)).library.name
+
+    def runs_double(self, board: str) -> bool:
+        """Whether images for a board hold the API double of the tests instead of TensorFlow Lite Micro.
+
+        Raises:
+            EngineError, ToolchainError: as :meth:`tflm_library`.
+        """
+        return self.engine == "tflm" and find_tflm(self._tflm_root(board)).defines(DOUBLE_MACRO)
 
 
 def _make_environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ from kit.errors import ToolchainError
 from kit.host.boards import Board, find_board
 from kit.host.disassembly import Routine, read_routines
 from kit.host.firmware import Firmware
+from kit.host.map_file import TFLM_LIBRARY, flash_groups, library_ram
 from kit.host.stack import Frame, StackUse, read_frames, worst_case
 from kit.host.toolchain import require_tool
 
@@ -29,25 +30,8 @@ _HANDLERS = {"cortexm": re.compile(r"kit_(?:systick|\w+_irq)"), "riscv": re.comp
 
 _ENTRY = "kit_reset"
 
-_SECTION = re.compile(r"^ (\.\S+|\*fill\*)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)(?: (.*))?$")
-_LONG_NAME = re.compile(r"^ (\.\S+)\n", re.MULTILINE)
-
-_OBJECT_GROUPS: tuple[tuple[str, str], ...] = (
-    (r"\.a\(", "compiler and C library"),
-    (r"/(kit_codec|kit_normalise|kit_rvq|kit_pack)\.o$", "codec"),
-    (r"/kit_(aot|tflm)\w*\.o$", "engine"),
-    (
-        r"/(kit_app|kit_reply|kit_packet|kit_source|kit_stream|replay|kit_link|kit_cobs|kit_crc|app_main)\.o$",
-        "application and link",
-    ),
-    (r"_model\.o$", "encoder weights"),
-    (r"_codec\.o$", "codec"),
-)
-_TABLE_GROUPS: tuple[tuple[str, str], ...] = (
-    (r"^\.s?rodata\.\w+_codebook", "codebook"),
-    (r"^\.s?rodata\.\w+_vector_(frames|packets)$", "embedded recording"),
-)
-
+NO_BOUND = "not known: kernels of TensorFlow Lite Micro are called through pointers, which hide their stack"
+"""What stands for a worst-case stack of engine tflm."""
 
 class Section(NamedTuple):
     """A section of the image: its bytes, and whether it takes flash (``.data`` takes both: initial values) and RAM."""
@@ -67,8 +51,9 @@ class Footprint:
         compiler: first line of its ``--version``.
         flash: by purpose; ``flash_total`` is their sum, ``flash_size`` what the board has.
         ram: static RAM by owner; ``ram_total`` is their sum, ``ram_size`` what the board has.
-        encoder_state: RAM of the encoder engine.
-        encoder_stack: worst case of any call of the engine.
+        encoder_state: RAM of the encoder engine; of TensorFlow Lite Micro with arena, interpreter and resolver.
+        encoder_stack: worst case of any call of the engine; None, as every stack below, where it cannot be told
+            (:data:`NO_BOUND`).
         codec_state: RAM of one codec: encoder, sample ring, packet.
         codec_stack: worst case of any call of the codec.
         stack: worst case of the whole application, interrupts included; ``stack_path`` is its deepest chain of calls.
@@ -84,27 +69,27 @@ class Footprint:
     ram_total: int
     ram_size: int
     encoder_state: int
-    encoder_stack: int
+    encoder_stack: int | None
     codec_state: int
-    codec_stack: int
-    stack: int
+    codec_stack: int | None
+    stack: int | None
     stack_path: tuple[str, ...]
     sections: tuple[Section, ...]
 
     @property
-    def encoder_ram(self) -> int:
-        """Encoder state and worst-case stack of its calls."""
-        return self.encoder_state + self.encoder_stack
+    def encoder_ram(self) -> int | None:
+        """Encoder state and worst-case stack of its calls; None where the stack is not known."""
+        return None if self.encoder_stack is None else self.encoder_state + self.encoder_stack
 
     @property
-    def codec_ram(self) -> int:
-        """Codec state and worst-case stack of its calls."""
-        return self.codec_state + self.codec_stack
+    def codec_ram(self) -> int | None:
+        """Codec state and worst-case stack of its calls; None where the stack is not known."""
+        return None if self.codec_stack is None else self.codec_state + self.codec_stack
 
     @property
     def fits(self) -> bool:
-        """Flash and RAM, worst-case stack included, are within what the board has."""
-        return self.flash_total <= self.flash_size and self.ram_total + self.stack <= self.ram_size
+        """Flash and RAM, worst-case stack included as far as it is known, are within what the board has."""
+        return self.flash_total <= self.flash_size and self.ram_total + (self.stack or 0) <= self.ram_size
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -118,38 +103,6 @@ def _output_of(command: list[str]) -> str:
     if done.returncode:
         raise ToolchainError(f"{command[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
     return done.stdout
-
-
-def _group(section: str, origin: str) -> str:
-    """Purpose of an input section of the map file."""
-    for pattern, group in _TABLE_GROUPS:
-        if re.search(pattern, section):
-            return group
-    for pattern, group in _OBJECT_GROUPS:
-        if re.search(pattern, origin):
-            return group
-    return "padding" if section == "*fill*" else "port and start-up"
-
-
-def flash_groups(map_text: str, total: int, flash_end: int, flash_start: int = 0) -> dict[str, int]:
-    """Bytes of flash by purpose from a GNU ld map file; what no section accounts for (alignment) is ``padding``.
-
-    Args:
-        map_text: the map file.
-        total: bytes that the image takes in flash.
-        flash_end: first address behind the flash.
-        flash_start: its first address.
-    """
-    body = map_text.partition("Linker script and memory map")[2]
-    kinds = (".text", ".rodata", ".srodata", ".vectors")
-    groups: dict[str, int] = {}
-    for line in _LONG_NAME.sub(r" \1 ", body).splitlines():
-        found = _SECTION.match(line)
-        if found and flash_start <= int(found.group(2), 16) < flash_end and found.group(1).startswith(kinds):
-            group = _group(found.group(1), found.group(4) or "")
-            groups[group] = groups.get(group, 0) + int(found.group(3), 16)
-    groups["padding"] = total - sum(size for group, size in groups.items() if group != "padding")
-    return {group: size for group, size in sorted(groups.items(), key=lambda item: (-item[1], item[0])) if size}
 
 
 def _sections(path: Path) -> tuple[Section, ...]:
@@ -184,18 +137,22 @@ def _probe(folder: Path) -> dict[str, int]:
     found = {
         n.removeprefix(prefix): s for n, s in _symbol_sizes(folder / "size_probe.o").items() if n.startswith(prefix)
     }
-    if set(found) != {"app", "storage", "encoder", "samples"}:
+    if set(found) - {"arena"} != {"app", "storage", "encoder", "samples"}:
         raise ToolchainError(f"{folder}/size_probe.o does not hold the sizes of the firmware", "run make clean")
     return found
 
 
-def _ram_groups(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+def _ram_groups(sizes: Mapping[str, int], total: int, library: int) -> dict[str, int]:
+    """Static RAM by owner; ``library`` is that of TensorFlow Lite Micro's own variables."""
+    arena = sizes.get("arena", 0)
+    parts = {"encoder: tensor arena": arena, "encoder: interpreter, resolver": sizes["encoder"] - arena}
     return {
-        "encoder": sizes["encoder"],
+        **(parts if arena else {"encoder": sizes["encoder"]}),
+        **({TFLM_LIBRARY: library} if arena else {}),
         "sample ring": sizes["samples"],
         "rest of the codec": sizes["storage"] - sizes["encoder"] - sizes["samples"],
         "application and link": sizes["app"] - sizes["storage"],
-        "port": total - sizes["app"],
+        "port": total - sizes["app"] - library,
     }
 
 
@@ -222,48 +179,75 @@ def _application_stack(board: Board, routines: Mapping[str, Routine], frames: Ma
     return StackUse(main.bytes + exception_frame(board) + handler.bytes, (*main.path, *handler.path[:1]))
 
 
-def measure(firmware_dir: str | Path, board: str, build_dir: str | Path | None = None) -> Footprint:
-    """Compile the application for a board and measure it.
+class _Stacks(NamedTuple):
+    """Worst cases of engine, codec and application."""
 
-    Args:
-        firmware_dir: folder with the Makefile and ``generated/``.
-        board: name of a board.
-        build_dir: folder of an application that is already compiled; None compiles it with ``make``.
+    encoder: int | None
+    codec: int | None
+    application: int | None
+    path: tuple[str, ...]
 
-    Raises:
-        RunnerError: unknown board.
-        ToolchainError: compiler missing or failing, or code whose stack has no bound.
-    """
-    facts = find_board(board)
-    image = Firmware(Path(firmware_dir)).build("app", board) if build_dir is None else Path(build_dir) / "app.elf"
-    objects = image.parent / "obj"
+
+def _stacks(facts: Board, image: Path) -> _Stacks:
+    """From the disassembly of an image of the aot engine, in which no call is hidden."""
     disassembler = require_tool(facts.compiler.removesuffix("gcc") + "objdump")
     text = _output_of([disassembler, "-d", "--no-show-raw-insn", str(image)])
     routines = read_routines(text.splitlines(), facts.family)
-    frames = read_frames(objects)
-    sizes = _probe(objects)
-    sections = _sections(image)
+    frames = read_frames(image.parent / "obj")
+    application = _application_stack(facts, routines, frames)
+    return _Stacks(
+        worst_case(_ENCODER_CALLS, routines, frames).bytes,
+        worst_case((n for n in routines if n.startswith(_CODEC_PREFIX)), routines, frames).bytes,
+        application.bytes,
+        application.path,
+    )
+
+
+def measure(firmware: Firmware | str | Path, board: str) -> Footprint:
+    """Compile the application for a board with ``make`` and measure it.
+
+    Args:
+        firmware: a rendered build, or its folder.
+        board: name of a board.
+
+    Raises:
+        RunnerError: unknown board.
+        ToolchainError: compiler missing or failing, or code of the aot engine whose stack has no bound.
+    """
+    facts = find_board(board)
+    built = firmware if isinstance(firmware, Firmware) else Firmware(Path(firmware))
+    image = built.build("app", board)
+    library = built.tflm_library(board)
+    sizes, sections = _probe(image.parent / "obj"), _sections(image)
     flash = sum(section.size for section in sections if section.in_flash)
     ram = sum(section.size for section in sections if section.in_ram)
     map_text = image.with_name(f"{image.name}.map").read_text(encoding="utf-8")
-    stack = _application_stack(facts, routines, frames)
+    flash_range = range(facts.flash_start, facts.flash_start + facts.flash_bytes)
+    stacks = _Stacks(None, None, None, ()) if library else _stacks(facts, image)
     return Footprint(
         board=board,
         compiler=_output_of([require_tool(facts.compiler), "--version"]).partition("\n")[0],
-        flash=flash_groups(map_text, flash, facts.flash_start + facts.flash_bytes, facts.flash_start),
+        flash=flash_groups(map_text, flash, flash_range.stop, flash_range.start, library),
         flash_total=flash,
         flash_size=facts.flash_bytes,
-        ram=_ram_groups(sizes, ram),
+        ram=_ram_groups(sizes, ram, library_ram(map_text, library, flash_range) if library else 0),
         ram_total=ram,
         ram_size=facts.ram_bytes,
         encoder_state=sizes["encoder"],
-        encoder_stack=worst_case(_ENCODER_CALLS, routines, frames).bytes,
+        encoder_stack=stacks.encoder,
         codec_state=sizes["storage"],
-        codec_stack=worst_case((n for n in routines if n.startswith(_CODEC_PREFIX)), routines, frames).bytes,
-        stack=stack.bytes,
-        stack_path=stack.path,
+        codec_stack=stacks.codec,
+        stack=stacks.application,
+        stack_path=stacks.path,
         sections=sections,
     )
+
+
+def _with_stack(who: str, state: int, stack: int | None, ram: int | None) -> tuple[str, str]:
+    """A row of the table: state and stack of the encoder or the codec."""
+    if stack is None:
+        return f"{who}: state; worst-case stack not known", f"{state:,}"
+    return f"{who}: state {state:,} + worst-case stack {stack:,}", f"{ram:,}"
 
 
 def print_table(footprint: Footprint) -> None:
@@ -280,16 +264,18 @@ def print_table(footprint: Footprint) -> None:
     table.add_row("flash", f"{footprint.flash_total:,}", f"{footprint.flash_size:,}", end_section=True, style="bold")
     for group, size in footprint.ram.items():
         table.add_row(f"RAM: {group}", f"{size:,}")
-    table.add_row("RAM: worst-case stack, interrupts included", f"{footprint.stack:,}")
-    total = footprint.ram_total + footprint.stack
+    stack = "not known" if footprint.stack is None else f"{footprint.stack:,}"
+    table.add_row("RAM: worst-case stack, interrupts included", stack)
+    total = footprint.ram_total + (footprint.stack or 0)
     table.add_row("RAM", f"{total:,}", f"{footprint.ram_size:,}", end_section=True, style="bold")
-    encoder = f"encoder: state {footprint.encoder_state:,} + worst-case stack {footprint.encoder_stack:,}"
-    codec = f"codec: state {footprint.codec_state:,} + worst-case stack {footprint.codec_stack:,}"
-    table.add_row(encoder, f"{footprint.encoder_ram:,}", style="bold")
-    table.add_row(codec, f"{footprint.codec_ram:,}", style="bold")
+    encoder = _with_stack("encoder", footprint.encoder_state, footprint.encoder_stack, footprint.encoder_ram)
+    codec = _with_stack("codec", footprint.codec_state, footprint.codec_stack, footprint.codec_ram)
+    table.add_row(*encoder, style="bold")
+    table.add_row(*codec, style="bold")
     console = Console()
     console.print(table)
     static = ", ".join(f"{section.name} {section.size:,}" for section in footprint.sections if section.in_ram)
     console.print(f"static RAM by section: {static}", highlight=False)
     console.print(f"compiler: {footprint.compiler}", highlight=False)
-    console.print(f"deepest chain of calls: {' > '.join(footprint.stack_path)}", highlight=False)
+    chain = " > ".join(footprint.stack_path) or NO_BOUND
+    console.print(f"{'deepest chain of calls' if footprint.stack_path else 'stack'}: {chain}", highlight=False)

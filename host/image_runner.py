@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ class ImageRunner:
         positions, channels = firmware.config.latent_positions, firmware.config.model.embedding_dim
         latents = np.concatenate([part.latents for part in parts]).reshape(-1, positions, channels)
         packets = np.concatenate([part.packets for part in parts])
-        return result_from_packets(hashes.pop(), layout, packets, latents, layers=self._layers(parts))
+        result = result_from_packets(hashes.pop(), layout, packets, latents, layers=self._layers(parts))
+        return replace(result, double=firmware.runs_double(self._board))
 
     def _layers(self, parts: Sequence[RunnerOutput]) -> Layers | None:
         """Every tap's columns of all frames; None of an image without taps."""

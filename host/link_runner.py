@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from kit.errors import LinkError
 from kit.host.bench_link import read_profile, report_of
 from kit.host.boards import NATIVE_UART
 from kit.host.emulator import start
+from kit.host.engines import DOUBLE
 from kit.host.firmware import Firmware
 from kit.host.link import Link
 from kit.host.pipeline import EncodedFrames, device_counters, encode_frames
@@ -45,10 +47,12 @@ class LinkRunner:
         data = check_frames(frames, layout)
         with self._connect() as link:
             greet(link, self._firmware)
+            engine = check_engine(link, self._firmware)
             encoded = encode_frames(link, data, progress)
             figures = LinkFigures(_figures(link, encoded), self._ask_profile(link))
             build_hash = link.device.build_hash
-        return result_from_packets(build_hash, layout, encoded.bodies, None, encoded.time_us, figures)
+        result = result_from_packets(build_hash, layout, encoded.bodies, None, encoded.time_us, figures)
+        return replace(result, double=engine == DOUBLE)
 
     def _ask_profile(self, link: Link) -> dict[str, Any] | None:
         """What a device with probes measured of its embedded frames: the report of ``kit bench``."""
@@ -75,6 +79,21 @@ def greet(link: Link, firmware: Firmware) -> None:
             "flash this firmware, or name the run that the device was built from",
         )
     link.stream_stop()  # a host that was killed may have left it streaming
+
+
+def check_engine(link: Link, firmware: Firmware) -> str:
+    """The engine of the device, which has greeted; it must be the one that was chosen, or the double in its place.
+
+    Raises:
+        LinkError: it is another one.
+    """
+    engine, chosen = link.device.engine, firmware.chosen_engine
+    if chosen and engine != chosen and not (chosen == "tflm" and engine == DOUBLE):
+        raise LinkError(
+            f"{link.name}: the device runs engine {engine}, not {chosen}",
+            f"flash an image made with ENGINE={chosen}, or name --engine {engine}",
+        )
+    return engine
 
 
 def _figures(link: Link, encoded: EncodedFrames) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def matrix_table(report: Report) -> Table:
         table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
     table.add_column("verdict", no_wrap=True, vertical="bottom")
     for outcome in report.outcomes:
-        engine = outcome.engine or "recorded"
+        engine = outcome.shown_engine or "recorded"
         table.add_row(engine, outcome.place, *_figures(outcome, report.frames), _verdict(outcome))
     return table
 
@@ -64,12 +64,18 @@ def notes(report: Report) -> dict[str, list[str]]:
     for outcome in report.outcomes:
         lines = tuple(_sentences(outcome))
         if lines:
-            found.setdefault(lines, []).append(f"{outcome.engine} on {outcome.place}" if outcome.engine else RECORDED)
+            found.setdefault(lines, []).append(_cell_name(outcome))
     return {", ".join(cells): list(lines) for lines, cells in found.items()}
+
+
+def _cell_name(outcome: Outcome) -> str:
+    return f"{outcome.shown_engine} on {outcome.place}" if outcome.engine else RECORDED
 
 
 def _sentences(outcome: Outcome) -> Iterator[str]:
     explanation = outcome.explanation
+    if outcome.double:
+        yield "the API double of the kit's tests: no evidence about TensorFlow Lite Micro"
     if outcome.state != "passed":
         yield outcome.detail
     if explanation is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kit.host.compare import Comparison
-from kit.host.engines import Cell
+from kit.host.engines import Cell, shown_engine
 from kit.host.explain import Explanation
 from kit.host.runners import LinkFigures
 
@@ -31,6 +31,7 @@ class Outcome:
         engine: what ran the encoder; empty for recorded packets.
         explanation: layer by layer, and what a departure comes from; None where neither was looked at.
         truth: this is what the others are compared with.
+        double: the API double of the tests ran the encoder, not TensorFlow Lite Micro.
     """
 
     target: str
@@ -43,6 +44,12 @@ class Outcome:
     engine: str = ""
     explanation: Explanation | None = None
     truth: bool = False
+    double: bool = False
+
+    @property
+    def shown_engine(self) -> str:
+        """The engine as tables and reports name it."""
+        return shown_engine(self.engine, self.double)
 
     @property
     def place(self) -> str:
@@ -65,6 +72,7 @@ class Outcome:
         first = None if explanation is None or explanation.layers is None else explanation.layers.first
         return {
             "engine": self.engine,
+            "double": self.double,
             "target": self.target,
             "state": self.state,
             "detail": self.detail,

@@ -62,6 +62,7 @@ class RunResult:
         link: figures of the serial link; None where there was none.
         layers: output of every layer that has a tap, int8[n, W, C] each; None where they were not asked for or do not
             show. Columns at the end that nothing reads may be missing.
+        double: what ran the encoder is the API double of the tests, not TensorFlow Lite Micro.
     """
 
     build_hash: str
@@ -73,6 +74,7 @@ class RunResult:
     time_us: NDArray[np.float64] | None = None
     link: LinkFigures | None = None
     layers: Layers | None = None
+    double: bool = False
 
     def head(self, count: int) -> RunResult:
         """The same for the first ``count`` frames."""
@@ -83,7 +85,7 @@ class RunResult:
         return RunResult(
             self.build_hash, cut(self.latents), self.indices[:count], cut(self.mean), cut(self.scale_code),
             self.packets[:count], cut(self.time_us), None,
-            None if self.layers is None else tuple(layer[:count] for layer in self.layers),
+            None if self.layers is None else tuple(layer[:count] for layer in self.layers), self.double,
         )  # fmt: skip
 
 

@@ -11,21 +11,16 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from kit.errors import ToolchainError
+from kit.files import asset
 
 CONF_NAME = "tflm-kit.conf"
 
 KEYS = ("TFLM_INCLUDES", "TFLM_LIBRARY", "TFLM_FLAGS")
 """What the file and the environment may set: include folders, static library, compiler flags."""
-
-HOW_TO_GET = (
-    "set TFLM_ROOT to a folder with TensorFlow Lite Micro's headers and static library: plain TFLM makes one with its "
-    "own Makefile (target microlite); Zephyr (module tflite-micro), ESP-IDF (component esp-tflite-micro), "
-    "CMSIS-Pack (tensorflow-lite-micro) and the Arduino library compile one in their projects; see docs/tflm.md"
-)
-"""The one sentence for whoever has none; the Makefile prints it too."""
 
 DEFAULT_FLAGS = ("-DTF_LITE_STATIC_MEMORY",)
 """TFLM's own Makefile sets it in every build that may run."""
@@ -54,6 +49,12 @@ DEFAULT_LIBRARIES = (
 
 WITNESS_HEADER = "tensorflow/lite/micro/micro_interpreter.h"
 """Header by which an include folder of TFLM is known."""
+
+
+@cache
+def how_to_get() -> str:
+    """The one sentence for whoever has none, in the imperative; make and CMake print it too."""
+    return asset("firmware", "engines", "tflm", "how_to_get.txt").read_text(encoding="utf-8").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _library(root: Path, value: str | None) -> Path:
     if not found:
         raise ToolchainError(
             f"{root} holds no static library ({', '.join(DEFAULT_LIBRARIES)})",
-            f"name it in TFLM_LIBRARY, or {HOW_TO_GET}",
+            f"name it in TFLM_LIBRARY, or {how_to_get()}",
         )
     if len(found) > 1:
         names = ", ".join(path.relative_to(root).as_posix() for path in found)
@@ -162,10 +163,10 @@ def find_tflm(root: Path | None = None, environ: Mapping[str, str] | None = None
     environ = os.environ if environ is None else environ
     if root is None:
         if not environ.get("TFLM_ROOT"):
-            raise ToolchainError("TFLM_ROOT is not set", HOW_TO_GET)
+            raise ToolchainError("TFLM_ROOT is not set", how_to_get())
         root = Path(environ["TFLM_ROOT"])
     if not root.is_dir():
-        raise ToolchainError(f"TFLM_ROOT: {root} is no folder", HOW_TO_GET)
+        raise ToolchainError(f"TFLM_ROOT: {root} is no folder", how_to_get())
     settings = _read_conf(root / CONF_NAME)
     settings.update({key: environ[key] for key in KEYS if environ.get(key)})
     flags = settings.get("TFLM_FLAGS")
@@ -177,6 +178,6 @@ def find_tflm(root: Path | None = None, environ: Mapping[str, str] | None = None
     )
     if found.header(WITNESS_HEADER) is None:
         folders = ", ".join(str(folder) for folder in found.include_dirs) or "any usual folder"
-        fix = f"name its folder in TFLM_INCLUDES, or {HOW_TO_GET}"
+        fix = f"name its folder in TFLM_INCLUDES, or {how_to_get()}"
         raise ToolchainError(f"{WITNESS_HEADER} is not in {folders}", fix)
     return found

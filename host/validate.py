@@ -227,6 +227,7 @@ def _judge(case: _Case, cell: Cell, got: RunResult, seconds: float) -> Outcome:
         link=got.link,
         engine=cell.engine,
         explanation=explanation,
+        double=got.double,
     )
 
 

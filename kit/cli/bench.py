@@ -17,10 +17,19 @@ def command(
     target: Annotated[
         str, typer.Option(help="Comma-separated: all (every emulated board), qemu:BOARD, uart:BOARD, serial:PORT.")
     ] = "all",
+    engine: Annotated[str, typer.Option(help="aot or tflm (default: what the build was rendered for).")] = "",
+    tflm_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TensorFlow Lite Micro for engine tflm: DIR, or BOARD=DIR for one board; may be repeated (default: "
+            "TFLM_ROOT of the environment)."
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, spread over those there are.")] = 16,
     data: Annotated[Path | None, typer.Option(help="Test frames of this data root (default: KIT_DATA).")] = None,
     compare: Annotated[
-        tuple[str, str] | None, typer.Option(help="Two of: run folder, JSON report, target; differences per stage.")
+        tuple[str, str] | None,
+        typer.Option(help="Two of: run folder, JSON report, target, engine; differences per stage."),
     ] = None,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Cost over frame length and over width, random weights.")
@@ -43,8 +52,11 @@ def command(
         raise ConfigError("--config benches random weights of that configuration", "give it without --run and modes")
     if sum((compare is not None, scaling, native)) > 1:
         raise ConfigError("--compare, --scaling and --native are three benchmarks", "give one of them")
+    if (engine or tflm_root) and (config is not None or scaling or native):
+        raise ConfigError("--engine and --tflm-root are for a build on targets", "give them with --run or --compare")
+    chosen = bench_modes.BenchEngine.parse(engine, tflm_root or [])
     if compare is not None:
-        bench_modes.bench_compare(compare, run, firmware, target, frames, data, json_path, out)
+        bench_modes.bench_compare(compare, run, firmware, chosen, target, frames, data, json_path, out)
     elif scaling:
         bench_modes.bench_scaling(target, json_path, out)
     elif native:
@@ -52,4 +64,5 @@ def command(
     elif config is not None:
         bench_modes.bench_config(config, target, frames, json_path, out)
     else:
-        bench_modes.bench_targets(Firmware(firmware_folder(run, firmware)), target, frames, data, json_path, out)
+        device = chosen.of(firmware_folder(run, firmware))
+        bench_modes.bench_targets(device, target, frames, data, json_path, out)

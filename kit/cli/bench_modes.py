@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,34 @@ if TYPE_CHECKING:
     from kit.host.firmware import Firmware
 
 TARGETS = "all, qemu:BOARD, uart:BOARD, serial:PORT"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchEngine:
+    """What ``--engine`` and ``--tflm-root`` say: the engine (empty: that of the build), and TFLM_ROOT by board."""
+
+    engine: str = ""
+    roots: tuple[tuple[str, Path], ...] = ()
+
+    @classmethod
+    def parse(cls, engine: str, roots: Iterable[str]) -> BenchEngine:
+        """Both options.
+
+        Raises:
+            RunnerError: an engine that is no part of a firmware, or a bad TFLM_ROOT.
+        """
+        from kit.errors import RunnerError
+        from kit.host.engines import COMPILED, parse_tflm_roots
+
+        if engine and engine not in COMPILED:
+            raise RunnerError(f"nothing counts the instructions of engine {engine}", f"engines: {', '.join(COMPILED)}")
+        return cls(engine, parse_tflm_roots(roots))
+
+    def of(self, folder: Path) -> Firmware:
+        """A firmware folder with this engine."""
+        from kit.host.firmware import Firmware
+
+        return Firmware(folder, self.engine, self.roots)
 
 
 def parse_bench_targets(text: str) -> tuple[str, ...]:
@@ -161,46 +190,53 @@ def write_folder(out: Path, reports: Sequence[BenchReport]) -> None:
 
 
 def compared_side(
-    name: str, run: Path | None, firmware: Path | None, target: str, frames: int, data: Path | None
+    name: str, run: Path | None, firmware: Path | None, chosen: BenchEngine, target: str, frames: int, data: Path | None
 ) -> list[BenchReport]:
-    """Reports of one side of ``--compare``: a saved JSON, a run folder, or a target of ``--run``.
+    """Reports of one side of ``--compare``: a saved JSON, a run folder, or an engine or a target of ``--run``.
 
     Raises:
-        ArtifactError: neither a report nor a run folder, and no target.
+        ArtifactError: none of these.
     """
     from kit.errors import ArtifactError, RunnerError
     from kit.host.bench import load_reports
-    from kit.host.firmware import Firmware, firmware_folder
+    from kit.host.engines import COMPILED
+    from kit.host.firmware import firmware_folder
 
     path = Path(name)
     if path.suffix == ".json":
         return load_reports(path)
     if path.is_dir():
         folder = firmware_folder(path, None) if (path / "firmware").is_dir() else firmware_folder(None, path)
-        return measure_targets(Firmware(folder), parse_bench_targets(target), frames, data)
+        return measure_targets(chosen.of(folder), parse_bench_targets(target), frames, data)
+    if name in COMPILED:
+        device = replace(chosen, engine=name).of(firmware_folder(run, firmware))
+        return measure_targets(device, parse_bench_targets(target), frames, data)
     try:
         targets = parse_bench_targets(name)
     except RunnerError:
         raise ArtifactError(
-            f"--compare: {name} is no JSON report, no run folder and no target", f"targets: {TARGETS}"
+            f"--compare: {name} is no JSON report, no run folder, no engine and no target",
+            f"engines: {', '.join(COMPILED)}; targets: {TARGETS}",
         ) from None
-    return measure_targets(Firmware(firmware_folder(run, firmware)), targets, frames, data)
+    return measure_targets(chosen.of(firmware_folder(run, firmware)), targets, frames, data)
 
 
 def bench_compare(
-    sides: tuple[str, str], run: Path | None, firmware: Path | None, target: str, frames: int, data: Path | None,
-    json_path: Path | None, out: Path | None,
+    sides: tuple[str, str], run: Path | None, firmware: Path | None, chosen: BenchEngine, target: str, frames: int,
+    data: Path | None, json_path: Path | None, out: Path | None,
 ) -> None:  # fmt: skip
-    """Differences of two runs, targets or saved reports."""
+    """Differences of two runs, engines, targets or saved reports."""
     from kit.files import write_json
     from kit.host.bench_compare import compare, compare_table, pair_reports
 
-    first, second = (compared_side(side, run, firmware, target, frames, data) for side in sides)
+    first, second = (compared_side(side, run, firmware, chosen, target, frames, data) for side in sides)
     pairs = pair_reports(first, second)
     comparisons = [compare(left, right) for left, right in pairs]
     shown = console()
     for comparison in comparisons:
         shown.print(compare_table(comparison))
+        for note in comparison.notes:
+            shown.print(note, highlight=False, markup=False, soft_wrap=True)
     if json_path is not None:
         plain = [comparison.as_dict() for comparison in comparisons]
         write_json(json_path, {"format": 1, "kind": "bench comparison", "comparisons": plain})

@@ -82,7 +82,7 @@ def test_what_is_missing_is_named_in_one_line(firmware: Firmware, tmp_path: Path
         (["BOARD=riscv-virt", "app"], "riscv64-unknown-elf-gcc not found; run: apt install gcc-riscv64-unknown-elf"),
         (["qemu-test", "KIT=true"], "no emulated board can be compiled for and run here"),
         (["host-test"], "kit not found in ../.venv/bin or on PATH"),
-        (["ENGINE=tflm", "app"], "ENGINE=tflm needs TFLM_ROOT=DIR: headers and static library"),
+        (["ENGINE=tflm", "app"], "ENGINE=tflm, but TFLM_ROOT is not set: set TFLM_ROOT to a folder with TensorFlow"),
         (["BOARD=toaster", "app"], f"no board toaster; boards: {' '.join(sorted([*BOARDS, NATIVE, NATIVE_UART]))}"),
     )
     for arguments, complaint in cases:

@@ -21,13 +21,13 @@ from kit.files import asset, write_json
 from kit.host.bench import (
     BenchReport,
     StageCost,
-    StagePlan,
     bound_of,
     costs_of,
     load_reports,
     save_reports,
 )
 from kit.host.bench_compare import compare, compare_table, pair_reports
+from kit.host.bench_plan import StagePlan
 from kit.host.bench_scaling import Size, Sweep, fit, scaling_tables
 from kit.host.bench_table import print_reports
 from kit.host.boards import BOARDS, emulated_boards
@@ -265,7 +265,7 @@ def test_targets() -> None:
         (["--scaling", "--native"], "give one of them"),
         (["--scaling", "--target", "serial:/dev/null"], "a firmware per size"),
         (["--compare", "absent.json", "absent.json"], "cannot read absent.json"),
-        (["--compare", "absent", "absent"], "no JSON report, no run folder and no target"),
+        (["--compare", "absent", "absent"], "no JSON report, no run folder, no engine and no target"),
     ],
 )
 def test_refusals_are_one_line(

@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kit.errors import RunnerError
+from kit.errors import LinkError, RunnerError
 from kit.host.compare import Comparison, FieldCount
 from kit.host.diagnose import Finding
 from kit.host.engines import ENGINES, Cell, cells, parse_engines, parse_tflm_roots
 from kit.host.explain import Explanation
 from kit.host.layer_compare import Departure, LayerComparison, LayerCount
+from kit.host.link import Link
+from kit.host.link_runner import check_engine
 from kit.host.matrix_table import matrix_table, notes, summary
 from kit.host.outcome import Outcome, Report
+from kit.host.report_files import junit_bytes
 from kit.host.runner_files import parse_output
+from tests.fake_device import HELLO, FakeDevice
+from tests.firmware_folder import make_firmware
 
 
 def test_engines() -> None:
@@ -145,3 +150,32 @@ def test_notes_and_summary() -> None:
     facts = report().as_dict()["outcomes"][2]
     assert facts["first_layer_mismatch"].startswith("conv1 [t=79, c=2] want -69 got -79")
     assert facts["explanation"]["findings"][0]["exact"] is True and facts["engine"] == "tflm"
+
+
+def test_the_double_is_never_taken_for_tensorflow_lite_micro() -> None:
+    equal = report().outcomes[1]
+    both = replace(report(), outcomes=(replace(equal, engine="tflm"), replace(equal, engine="tflm", double=True)))
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(matrix_table(both))
+    rows = console.export_text().splitlines()[2:]
+    assert rows[0].startswith("tflm ") and "double" not in rows[0] and rows[1].startswith("tflm (double) ")
+    assert notes(both) == {
+        "tflm (double) on native": ["the API double of the kit's tests: no evidence about TensorFlow Lite Micro"]
+    }
+    assert [facts["double"] for facts in both.as_dict()["outcomes"]] == [False, True]
+    text = junit_bytes(both).decode()
+    assert 'name="native"' in text and 'name="native, engine tflm (double)"' in text
+
+
+@pytest.mark.parametrize(("engine", "double"), [("tflm", False), ("double", True)])
+def test_a_device_names_its_engine(engine: str, double: bool, tmp_path: Path) -> None:
+    """What the hello says decides, not what was asked for."""
+    firmware = make_firmware(tmp_path)
+    hello = replace(HELLO, build_hash=firmware.build_hash, engine=engine)
+    with FakeDevice(hello) as device, Link.open(device.port) as link:
+        link.hello()
+        chosen = replace(firmware, chosen_engine="tflm")
+        assert (check_engine(link, chosen) == "double") == double
+        assert check_engine(link, firmware) == engine, "nothing was chosen"
+        with pytest.raises(LinkError, match=f"the device runs engine {engine}, not aot"):
+            check_engine(link, replace(firmware, chosen_engine="aot"))

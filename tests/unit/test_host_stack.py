@@ -10,7 +10,7 @@ import pytest
 from kit.errors import ToolchainError
 from kit.host.boards import BOARDS
 from kit.host.disassembly import read_routines
-from kit.host.footprint import flash_groups
+from kit.host.map_file import TFLM_HARNESS, TFLM_LIBRARY, TFLM_MODEL, flash_groups, library_ram
 from kit.host.stack import Frame, read_frames, worst_case
 from tests.support import need
 
@@ -207,3 +207,27 @@ def test_flash_groups() -> None:
         "codebook": 0x100, "embedded recording": 0x80, "codec": 0x60, "encoder weights": 0x40,
         "port and start-up": 0x40, "engine": 0x20, "compiler and C library": 0x10, "padding": 0x8,
     }  # fmt: skip
+
+
+TFLM_MAP = """
+Linker script and memory map
+ .text.step     0x00000000       0x20 out/obj/kit_tflm.o
+ .text._ZN      0x00000020       0x10 out/obj/kit_tflm_checks.o
+ .text.init     0x00000030       0x08 out/obj/ppg_tflm.o
+ .rodata._ZL18ppg_encoder_tflite
+                0x00000040      0x100 out/obj/ppg_tflm.o
+ .text.conv     0x00000140       0x40 /opt/tflm/lib/libvendor.a(conv.o)
+ .text          0x00000180       0x10 /usr/lib/libstdc++_nano.a(new.o)
+ .ARM.exidx     0x00000190       0x08 /opt/tflm/lib/libvendor.a(conv.o)
+ .bss.state     0x20000000       0x0c /opt/tflm/lib/libvendor.a(conv.o)
+ .data.state    0x2000000c       0x04 /opt/tflm/lib/libvendor.a(conv.o)
+ .bss.other     0x20000010       0x40 /usr/lib/libother_libvendor.a(x.o)
+"""
+
+
+def test_flash_and_ram_of_a_library_are_told_from_the_compilers() -> None:
+    found = flash_groups(TFLM_MAP, 0x19C, 0x10000, library="libvendor.a")
+    assert found == {
+        TFLM_MODEL: 0x100, TFLM_LIBRARY: 0x48, TFLM_HARNESS: 0x38, "compiler, C and C++ library": 0x10, "padding": 0xC,
+    }  # fmt: skip
+    assert library_ram(TFLM_MAP, "libvendor.a", range(0x10000)) == 0x10

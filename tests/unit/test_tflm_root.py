@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import ToolchainError
-from kit.host.tflm_root import CONF_NAME, DEFAULT_FLAGS, HOW_TO_GET, WITNESS_HEADER, find_tflm
+from kit.host.tflm_root import CONF_NAME, DEFAULT_FLAGS, WITNESS_HEADER, find_tflm, how_to_get
 
 FLATBUFFERS = "flatbuffers/flatbuffers.h"
 ECOSYSTEMS = ("plain TFLM", "Zephyr", "ESP-IDF", "CMSIS-Pack", "Arduino")
@@ -70,7 +70,7 @@ def test_without_one_the_line_says_where_it_comes_from(tmp_path: Path) -> None:
         with pytest.raises(ToolchainError) as caught:
             find_tflm(root, environ)
         line = str(caught.value)
-        assert line.endswith(HOW_TO_GET) and "\n" not in line and "TFLM_ROOT" in line
+        assert line.endswith(how_to_get()) and "\n" not in line and "TFLM_ROOT" in line
         assert all(name in line for name in ECOSYSTEMS)
 
 

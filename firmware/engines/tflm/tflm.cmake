@@ -5,11 +5,16 @@ enable_language(CXX)
 foreach(name TFLM_ROOT TFLM_INCLUDES TFLM_LIBRARY TFLM_FLAGS)
     set(${name} "$ENV{${name}}" CACHE STRING "See firmware/engines/tflm/tflm.mk")
 endforeach()
+# The one sentence for whoever has none; kit and make say the same. In quotes: it has semicolons.
+file(READ "${CMAKE_CURRENT_LIST_DIR}/how_to_get.txt" tflm_help)
+string(STRIP "${tflm_help}" tflm_help)
 if(NOT TFLM_ROOT)
-    message(FATAL_ERROR "KIT_ENGINE=tflm needs TFLM_ROOT=DIR: headers and static library of TensorFlow Lite Micro, from "
-                        "its own build, Zephyr, ESP-IDF, a CMSIS-Pack or an Arduino library; see docs/tflm.md of the kit")
+    message(FATAL_ERROR "KIT_ENGINE=tflm, but TFLM_ROOT is not set: ${tflm_help}")
 endif()
 get_filename_component(tflm_root "${TFLM_ROOT}" ABSOLUTE BASE_DIR "${CMAKE_SOURCE_DIR}")
+if(NOT IS_DIRECTORY "${tflm_root}")
+    message(FATAL_ERROR "TFLM_ROOT=${TFLM_ROOT} is no folder: ${tflm_help}")
+endif()
 
 # name = what the cache or the environment says, else the file's line, as a list.
 function(kit_tflm_setting name result)
@@ -50,7 +55,18 @@ if(NOT tflm_library)
     set(tflm_library "${found}")
 endif()
 if(NOT tflm_library OR NOT EXISTS "${tflm_root}/${tflm_library}")
-    message(FATAL_ERROR "TFLM_ROOT=${TFLM_ROOT} has no library ${tflm_library}; set TFLM_LIBRARY, see docs/tflm.md")
+    message(FATAL_ERROR "TFLM_ROOT=${TFLM_ROOT} has no library ${tflm_library}; name it in TFLM_LIBRARY, or ${tflm_help}")
+endif()
+
+set(tflm_witness "")
+foreach(folder ${tflm_includes})
+    if(EXISTS "${tflm_root}/${folder}/tensorflow/lite/micro/micro_interpreter.h")
+        set(tflm_witness "${folder}")
+    endif()
+endforeach()
+if(tflm_witness STREQUAL "")
+    message(FATAL_ERROR "TFLM_ROOT=${TFLM_ROOT}: tensorflow/lite/micro/micro_interpreter.h is in none of: "
+                        "${tflm_includes}; name its folder in TFLM_INCLUDES, or ${tflm_help}")
 endif()
 
 function(kit_link_tflm target)

@@ -9,16 +9,16 @@
 # The last three come from the command line, the environment, the file TFLM_ROOT/tflm-kit.conf (KEY=VALUE), or are looked
 # for, in this order.
 
-TFLM_HELP := see docs/tflm.md of the kit
+# The one sentence for whoever has none; kit and CMake say the same.
+TFLM_HELP := $(shell sed -n 1p engines/tflm/how_to_get.txt)
 ifeq ($(TFLM_ROOT),)
-$(error ENGINE=tflm needs TFLM_ROOT=DIR: headers and static library of TensorFlow Lite Micro, from its own build, \
-Zephyr, ESP-IDF, a CMSIS-Pack or an Arduino library; $(TFLM_HELP))
+$(error ENGINE=tflm, but TFLM_ROOT is not set: $(TFLM_HELP))
 endif
 ifneq ($(words $(TFLM_ROOT)),1)
 $(error TFLM_ROOT has spaces in its name, which make does not take)
 endif
 ifeq ($(wildcard $(TFLM_ROOT)/.),)
-$(error TFLM_ROOT=$(TFLM_ROOT) is no folder; give an absolute path, or one relative to $(CURDIR))
+$(error TFLM_ROOT=$(TFLM_ROOT) is no folder (relative paths begin at $(CURDIR)): $(TFLM_HELP))
 endif
 
 tflm_conf = $(shell sed -n 's/^[[:space:]]*$(1)[[:space:]]*=//p' $(wildcard $(TFLM_ROOT)/tflm-kit.conf) /dev/null)
@@ -41,8 +41,8 @@ ifeq ($(TFLM_LIBRARY),)
 TFLM_FOUND := $(wildcard $(addprefix $(TFLM_ROOT)/,lib/libtensorflow-microlite.a libtensorflow-microlite.a \
     gen/*/lib/libtensorflow-microlite.a))
 ifeq ($(words $(TFLM_FOUND)),0)
-$(error TFLM_ROOT=$(TFLM_ROOT) has no libtensorflow-microlite.a, nor one in lib or gen/*/lib; set TFLM_LIBRARY, \
-$(TFLM_HELP))
+$(error TFLM_ROOT=$(TFLM_ROOT) has no libtensorflow-microlite.a, nor one in lib or gen/*/lib; name it in TFLM_LIBRARY, \
+or $(TFLM_HELP))
 endif
 ifneq ($(words $(TFLM_FOUND)),1)
 $(error TFLM_ROOT=$(TFLM_ROOT) has several libraries; set TFLM_LIBRARY to one of: $(TFLM_FOUND:$(TFLM_ROOT)/%=%))
@@ -51,11 +51,11 @@ TFLM_LIBRARY := $(TFLM_FOUND:$(TFLM_ROOT)/%=%)
 endif
 TFLM_ARCHIVE := $(TFLM_ROOT)/$(TFLM_LIBRARY)
 ifeq ($(wildcard $(TFLM_ARCHIVE)),)
-$(error TFLM_ROOT=$(TFLM_ROOT) has no $(TFLM_LIBRARY), which TFLM_LIBRARY names; $(TFLM_HELP))
+$(error TFLM_ROOT=$(TFLM_ROOT) has no $(TFLM_LIBRARY), which TFLM_LIBRARY names)
 endif
 ifeq ($(wildcard $(foreach folder,$(TFLM_INCLUDES),$(TFLM_ROOT)/$(folder)/tensorflow/lite/micro/micro_interpreter.h)),)
-$(error TFLM_ROOT=$(TFLM_ROOT): tensorflow/lite/micro/micro_interpreter.h is in none of: $(strip $(TFLM_INCLUDES)); set \
-TFLM_INCLUDES, $(TFLM_HELP))
+$(error TFLM_ROOT=$(TFLM_ROOT): tensorflow/lite/micro/micro_interpreter.h is in none of: $(strip $(TFLM_INCLUDES)); name \
+its folder in TFLM_INCLUDES, or $(TFLM_HELP))
 endif
 
 # System headers: their warnings are not ours to fix.

@@ -96,9 +96,9 @@ void quantize_factor(double factor, int32_t *multiplier, int32_t *shift)
 /* Rounded after the high multiplication (halves up) and after the right shift (halves away from zero). */
 int32_t requantize(int32_t value, int32_t multiplier, int32_t shift)
 {
-    const int64_t left = static_cast<int64_t>(value) * (int64_t{1} << std::max(shift, 0));
+    const int64_t left = static_cast<int64_t>(value) * (int64_t{1} << std::max<int32_t>(shift, 0));
     const int64_t high = (left * multiplier + (int64_t{1} << 30)) >> 31;
-    const int right = std::max(-shift, 0);
+    const int right = std::max<int32_t>(-shift, 0);
     if (right == 0) {
         return static_cast<int32_t>(high);
     }
