@@ -54,7 +54,10 @@ _ALL = (
             "callback_port.h": "cmake/callback_port.h.j2",
             "posix_line.c": "cmake/posix_line.c.j2",
         },
-        tflm_copies={"cmake/tflm.cmake": "engines/tflm/tflm.cmake"},
+        tflm_copies={
+            "cmake/tflm.cmake": "engines/tflm/tflm.cmake",
+            "cmake/how_to_get.txt": "engines/tflm/how_to_get.txt",
+        },
     ),
     Layout(
         name="arduino",
