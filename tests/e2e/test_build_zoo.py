@@ -22,7 +22,6 @@ from kit.host.emulator import start
 from kit.host.firmware import Firmware
 from kit.reference.device_path import DevicePath
 from kit.server.bundle import Bundle
-from kit.wire.packet import PacketLayout
 from tests.support import data_root, need, need_target
 
 NAME = "08x_ds8_l2"
@@ -138,9 +137,9 @@ def test_captured_and_decoded_from_a_board_as_python_does(folder: Path, board: s
     assert done.returncode == 0, done.stdout + done.stderr
     found, vectors = read_npz(decoded), read_npz(run / "vectors.npz")
     order = np.arange(count) % Firmware(run / "firmware").config.firmware.embedded_frames
-    layout = PacketLayout.from_config(Firmware(run / "firmware").config)
-    side = layout.unpack_batch(vectors["packets"][order])
-    signal = Bundle.load(run / "server").decode(vectors["indices"][order], side.mean, side.scale_code)
+    bundle = Bundle.load(run / "server")
+    side = bundle.layout.unpack_batch(vectors["packets"][order])
+    signal = bundle.decode(vectors["indices"][order], side.mean, side.scale_code)
     assert found["valid"].all()
     assert np.array_equal(found["indices"], vectors["indices"][order])
     assert np.array_equal(found["signal"].reshape(count, -1), signal)
