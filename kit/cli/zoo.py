@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 
+CAPTION = "bytes: indices of a frame, mean; PRD float: the autoencoder; device: INT8, decoded from packet bytes"
+
+
 def command(
     add: Annotated[Path | None, typer.Option(help="Add this trained run (in a checkout).")] = None,
     scorecard: Annotated[
@@ -31,21 +34,21 @@ def command(
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))
         return
-    table = Table(title="Trained weights", caption="device: INT8, integer search, decoded from packet bytes")
-    for heading in ("config", "ratio", "kB", "test set", "frames", "payload", "PRD float", "PRD device"):
+    table = Table(title="Trained weights", caption=CAPTION)
+    for heading in ("config", "ratio", "kB", "test set", "frames", "bytes", "float %", "device %"):
         left = heading in {"config", "test set"}
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for entry in listed:
         facts = entry.summary()
-        head = (entry.name, f"{facts['compression_ratio']:g}x", f"{facts['bytes'] / 1000:.0f}")
+        head = (entry.name, f"{facts['compression_ratio']:.3g}x", f"{facts['bytes'] / 1000:.0f}")
         for figure in facts["figures"]:
             table.add_row(
                 *head,
                 figure["dataset"],
                 str(figure["frames"]),
                 f"{figure['payload_bytes']:.1f}",
-                f"{figure['float_prd_percent']:.2f} %",
-                f"{figure['device_prd_percent']:.2f} %",
+                f"{figure['float_prd_percent']:.2f}",
+                f"{figure['device_prd_percent']:.2f}",
             )
             head = ("", "", "")
     Console().print(table)
