@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-
 CAPTION = "bytes: indices of a frame, mean; PRD float: the autoencoder; device: INT8, decoded from packet bytes"
 
 
@@ -21,6 +20,7 @@ def command(
     """List the trained weights that travel with the kit, with their figures."""
     import json
 
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -34,7 +34,7 @@ def command(
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))
         return
-    table = Table(title="Trained weights", caption=CAPTION)
+    table = Table(title="Trained weights", caption=CAPTION, box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("config", "ratio", "kB", "test set", "frames", "bytes", "float %", "device %"):
         left = heading in {"config", "test set"}
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
