@@ -13,6 +13,7 @@ from kit.files import read_json
 from kit.graph.codebook import IntegerCodebook
 from kit.server.bundle import Bundle
 from kit.server.decoder_io import load_decoder
+from kit.wire.coding import load_coding
 
 BENCHMARKS = {"bench_seed"}
 """Zoo entries that are kept for the benchmarks of speed, not for devices; ``--zoo`` leaves them out."""
@@ -72,5 +73,6 @@ def _from_zoo(entry: Entry, target: str) -> Candidate:
         load_decoder(folder),
         facts["build_hash"],
         facts["trained_on"],
+        load_coding(entry.config, folder),
     )
     return Candidate(entry.name, folder, f"zoo/{entry.name}", bundle, target)

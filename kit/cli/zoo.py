@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-CAPTION = "bytes: indices of a frame, mean; PRD float: the autoencoder; device: INT8, decoded from packet bytes"
+CAPTION = "bytes: mean of a frame's indices; PRD in %: float autoencoder, and device: INT8, decoded from packet bytes"
 
 
 def command(
@@ -34,8 +34,8 @@ def command(
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))
         return
-    table = Table(title="Trained weights", caption=CAPTION, box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("config", "ratio", "kB", "test set", "frames", "bytes", "float %", "device %"):
+    table = Table(title="Trained weights", caption=CAPTION, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("config", "ratio", "kB", "test set", "frames", "bytes", "float", "device"):
         left = heading in {"config", "test set"}
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for entry in listed:

@@ -22,6 +22,7 @@ from kit.host.emulator import start
 from kit.host.firmware import Firmware
 from kit.reference.device_path import DevicePath
 from kit.server.bundle import Bundle
+from kit.wire.coding import load_coding
 from tests.support import data_root, need, need_target
 
 NAME = "08x_ds8_l2"
@@ -176,7 +177,8 @@ def test_model_cards_figure_is_what_the_weights_give(folder: Path) -> None:
     run = folder / "run"
     config = load_config(run / "config.yaml")
     dataset = build_dataset(config, data_root())
-    path = DevicePath(load(run), IntegerCodebook.load(run / "codebook.npz"), config)
+    coding = load_coding(config, run)
+    path = DevicePath(load(run), IntegerCodebook.load(run / "codebook.npz"), config, coding=coding)
     frames, refs = dataset.frames("test", "bidmc"), dataset.frame_refs("test", "bidmc")
     found = evaluate_path(config, Bundle.load(run / "server"), path.run(frames), frames, refs).datasets["bidmc"]
     published = read_json(asset("zoo", NAME, "figures.json"))["figures"][0]
