@@ -34,7 +34,7 @@ def command(
     if as_json:
         typer.echo(json.dumps([entry.summary() for entry in listed], indent=1, sort_keys=True))
         return
-    table = Table(title="Trained weights", caption=CAPTION, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(title="Trained weights", caption=CAPTION, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("config", "ratio", "kB", "test set", "frames", "bytes", "float", "device"):
         left = heading in {"config", "test set"}
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
