@@ -127,7 +127,7 @@ def test_disk_full(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -
     real = os.write
 
     def full(descriptor: int, data: bytes) -> int:
-        if os.fstat(descriptor).st_size > 3000 and os.readlink(f"/proc/self/fd/{descriptor}").endswith(".kitcap"):
+        if os.fstat(descriptor).st_size > 4000 and os.readlink(f"/proc/self/fd/{descriptor}").endswith(".kitcap"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(descriptor, data)
 
