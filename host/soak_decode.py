@@ -97,6 +97,7 @@ def hello_of(firmware: Firmware) -> Hello:
         arena_used_bytes=0,
         frames_per_packet=layout.frames_per_packet,
         frame_bytes=layout.frame_bytes,
+        coding=layout.coding,
     )
 
 
@@ -110,8 +111,8 @@ def write_long_capture(path: Path, firmware: Firmware, frames: int, loss: float,
     vectors: dict[str, Any] = read_npz(firmware.artifacts / "vectors.npz")
     if "packets" not in vectors or len(vectors["packets"]) == 0:
         raise ArtifactError(f"{firmware.artifacts} holds no reference packets", "rebuild with kit build-firmware")
-    bodies = [row.tobytes() for row in np.asarray(vectors["packets"], np.uint8)]
-    hello = hello_of(firmware)
+    layout, hello = firmware.layout, hello_of(firmware)
+    bodies = layout.bodies(np.asarray(vectors["packets"], np.uint8))
     per_packet = hello.frames_per_packet
     started = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc).isoformat()
     header = CaptureHeader(hello, hello.layout, started, "synthetic", "realtime", "", str(vectors.get("source", "")))
@@ -123,7 +124,7 @@ def write_long_capture(path: Path, firmware: Firmware, frames: int, loss: float,
             if number and lost.random() < loss:
                 continue
             at = number * per_packet
-            body = b"".join(bodies[(at + i) % len(bodies)] for i in range(per_packet))
+            body = layout.join([bodies[(at + i) % len(bodies)] for i in range(per_packet)])
             writer.packet(number, round((number + 1) * packet_ms) & 0xFFFF, body)
 
 
