@@ -21,7 +21,10 @@ from kit.errors import ConfigError
 from kit.files import atomic_path, atomic_write_text, checkout, sha256_bytes, write_npz
 from kit.wire.coding import CODING_FILE, load_coding
 
-DECODER = ("decoder.keras", "decoder.npz", "decoder.json")
+SERVED = ("decoder.npz", "decoder.json")
+"""The decoder as a server loads it."""
+DECODER = ("decoder.keras", *SERVED)
+"""The same and, of a build that trains, as Keras loads it; the zoo does without."""
 TUNED = "tuned_decoder.keras"
 """The decoder as it goes with the INT8 encoder's latents, before its refit."""
 GRAPH = ("graph.json", "weights.npz")
@@ -209,7 +212,7 @@ def stage_list(context: Context) -> list[Stage]:
         Stage("render", "Firmware", ("encoder.tflite", "vectors.npz", ARENA, *device),
               ("encoder.h", "codebook.h", "firmware"), ("signal", "model", "packet", "quantize", "firmware"),
               render_all, _firmware_hash),
-        Stage("server", "Server bundle", ("dataset.json", "codebook.npz", *coded, *DECODER), ("server",),
+        Stage("server", "Server bundle", ("dataset.json", "codebook.npz", *coded, *SERVED), ("server",),
               ("signal", "model", "packet", "quantize"), make_server, _build_hash),
         Stage("validate", "Validation", ("firmware", "vectors.npz"), ("validation.json",), ("firmware",),
               validate_targets, lambda context: ",".join(context.targets)),

@@ -1,6 +1,6 @@
 """Trained weights that travel with the kit: ``zoo/<config name>/``.
 
-An entry holds ``encoder.tflite``, ``codebook.npz``, ``decoder.keras``, ``decoder.npz``, ``decoder.json``,
+An entry holds ``encoder.tflite``, ``codebook.npz``, ``decoder.npz``, ``decoder.json``,
 ``coding.npz`` where indices are range-coded, ``dataset.json`` (what it was trained on), ``config.yaml`` (resolved),
 ``figures.json``, ``scorecard.json`` (of ``kit evaluate``) and ``model_card.md``.
 """
@@ -16,7 +16,7 @@ from kit.errors import ArtifactError, ConfigError
 from kit.files import asset, checkout, read_json, sha256_file
 from kit.wire.coding import CODING_FILE
 
-WEIGHTS = ("encoder.tflite", "codebook.npz", "decoder.keras", "decoder.npz", "decoder.json", "dataset.json")
+WEIGHTS = ("encoder.tflite", "codebook.npz", "decoder.npz", "decoder.json", "dataset.json")
 """Files of an entry that a build takes over unchanged."""
 
 _MATCHING = {
