@@ -7,13 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from kit.build.manifest import Manifest
 from kit.build.zoo import WEIGHTS, Entry
 from kit.build.zoo_scorecard import SCORECARD, card_rows, run_scorecard
 from kit.config import Config, dump_config, load_config
 from kit.errors import ArtifactError
+from kit.evaluate.pages import page_environment
 from kit.files import atomic_path, atomic_write_text, checkout, read_json, sha256_file, write_json
 from kit.wire.coding import CODING_FILE
 
@@ -112,14 +111,7 @@ def _card(facts: dict[str, Any], run: Path, config: Config, scorecard: dict[str,
     with (run / "history.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     best = rows[facts["training"]["best_epoch"]]
-    environment = Environment(
-        loader=PackageLoader("kit.build", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = page_environment("kit.build", html=False)
     return environment.get_template("model_card.md.j2").render(
         name=config.name,
         ratio=_ratio(facts, config),

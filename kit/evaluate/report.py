@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 import kit
 from kit.config import Config, dump_config
 from kit.errors import ShapeError
 from kit.evaluate.metrics import DEFINITION
+from kit.evaluate.pages import page_environment
 from kit.evaluate.path import DEVICE, Evaluation
 from kit.evaluate.plots import distribution_figure, reconstruction_figure
 from kit.files import atomic_write_bytes, atomic_write_text, write_json
@@ -194,14 +193,7 @@ def render_html(document: Mapping[str, Any], config_text: str, figures: Mapping[
         config_text: resolved configuration.
         figures: data URIs ``reconstruction`` and ``distribution``.
     """
-    environment = Environment(
-        loader=PackageLoader("kit.evaluate", "."),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment("kit.evaluate", html=True)
     environment.filters["number"] = _number
     environment.filters["path_text"] = path_text
     template = environment.get_template("report.html.j2")

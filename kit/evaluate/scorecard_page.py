@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from kit.evaluate.pages import page_environment
 from kit.evaluate.scorecard_table import heading, interval, number, probe_text
 from kit.evaluate.svg import Axis, Chart, Line, polyline, trace_chart
 
@@ -25,14 +24,7 @@ def render_page(document: Values) -> str:
     Args:
         document: of :func:`kit.evaluate.scorecard.scorecard`.
     """
-    environment = Environment(
-        loader=PackageLoader("kit.evaluate", "."),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment("kit.evaluate", html=True)
     environment.filters |= {"number": number, "interval": interval, "probe_text": probe_text}
     sets = [_view(one) for one in document["sets"]]
     names = [run["name"] for one in document["sets"] for run in one["runs"]]

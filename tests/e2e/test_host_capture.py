@@ -124,11 +124,14 @@ def test_device_that_falls_silent(tmp_path: Path, run: Path) -> None:
 
 
 def test_disk_full(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.write
+    real, sizes = os.write, []
 
     def full(descriptor: int, data: bytes) -> int:
-        if os.fstat(descriptor).st_size > 4000 and os.readlink(f"/proc/self/fd/{descriptor}").endswith(".kitcap"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".kitcap"):
+            sizes.append(os.fstat(descriptor).st_size)
+            header = next((size for size in sizes if size), 0)  # it holds the configuration, of whatever length
+            if header and sizes[-1] > header + 1500:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(descriptor, data)
 
     with FakeDevice() as device:
