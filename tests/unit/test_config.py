@@ -10,6 +10,7 @@ import pytest
 from kit.build.configs import find_config
 from kit.config import Config, ModelConfig, dump_config, load_config, parse_config
 from kit.errors import ConfigError
+from kit.files import read_json
 from tests.support import ROOT
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*x_ds*.yaml"))
@@ -17,14 +18,17 @@ CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*x_ds*.yaml"))
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_named_operating_points(name: str) -> None:
-    """The ratio of a name is that of the index bits, or of their mean where they are range-coded."""
+    """The ratio of a name is that of the index bits, or of what is sent in the mean where they are range-coded."""
     config = load_config(ROOT / "configs" / f"{name}.yaml")
     assert config.name == name
     ratio = float(name.removeprefix("ecg_").split("x_")[0])
     if config.packet.coding == "fixed":
         assert config.compression_ratio == ratio
     else:
-        assert 0.8 * ratio < config.compression_ratio <= ratio
+        raw = config.signal.frame_samples * config.signal.sample_bits / 8
+        assert config.compression_ratio == pytest.approx(ratio * 8 / config.model.index_bits, rel=1e-12)
+        sent = [found["payload_bytes"] for found in read_json(ROOT / "zoo" / name / "figures.json")["figures"]]
+        assert all(raw / payload >= ratio for payload in sent), sent
     assert config.signal.kind == ("ecg" if name.startswith("ecg_") else "ppg")
     assert config.model.num_levels == int(name[-1])
     assert config.model.downsampling == int(name.split("_ds")[1].split("_")[0])
