@@ -21,6 +21,7 @@ from kit.host.capture import CaptureOptions, capture
 from kit.host.emulator import start_native
 from kit.host.link import Link
 from kit.host.pipeline import device_counters, encode_frames
+from kit.host.tflm_root import how_to_get
 from tests.captures import read_packets
 from tests.export_support import (
     ENGINES,
@@ -212,5 +213,7 @@ def test_cmake_takes_the_target_of_an_sdk(harness: Exported, tmp_path: Path) -> 
 
 
 def test_cmake_without_tflm_says_what_is_missing(harness: Exported, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="TFLM_ROOT is not set"):
+    with pytest.raises(AssertionError) as caught:
         cmake("-S", str(harness.folder), "-B", str(tmp_path), folder=tmp_path)
+    said = " ".join(str(caught.value).replace("\\'", "'").replace("\\n", " ").split())
+    assert f"KIT_ENGINE=tflm, but TFLM_ROOT is not set: {how_to_get()}" in said

@@ -260,6 +260,9 @@ def test_validate_command(firmware: Firmware, tmp_path: Path) -> None:
     files = ["--json", str(tmp_path / "r.json"), "--junit", str(tmp_path / "r.xml")]
     code, text = invoke("validate", *where, "--frames", "5", *files)
     assert code == 0 and "no departure in 3 runs" in text and firmware.build_hash in text
+    assert ": 5 frames of " in " ".join(text.split())
+    rows = [line.split() for line in text.splitlines() if " passed" in line]
+    assert len(rows) == 3 and all("5" in row for row in rows), text
     assert json.loads((tmp_path / "r.json").read_text())["passed"] is True and (tmp_path / "r.xml").is_file()
     assert invoke("validate", *where, "--random", "--frames", "9")[0] == 0
     assert invoke("validate", *where, "--target", "serial:/dev/kit-absent")[0] == 1
