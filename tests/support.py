@@ -70,3 +70,13 @@ def need_golden() -> None:
     reason = available()
     if reason is not None:
         missing("tflite-micro", reason)
+
+
+def seeded_keras() -> Any:
+    """Keras with the tests' global seed set; skips where TensorFlow is not installed."""
+    try:
+        import keras
+    except ImportError:
+        missing("tensorflow", "TensorFlow is not installed")
+    keras.utils.set_random_seed(seed())
+    return keras

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kit.cli.tflm_option import TflmRoots
+
 
 def command(
     run: Annotated[Path | None, typer.Option(help="Run folder (default: the firmware of this checkout).")] = None,
@@ -18,13 +20,7 @@ def command(
         str, typer.Option(help="Comma-separated: all (every emulated board), qemu:BOARD, uart:BOARD, serial:PORT.")
     ] = "all",
     engine: Annotated[str, typer.Option(help="aot or tflm (default: what the build was rendered for).")] = "",
-    tflm_root: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="TensorFlow Lite Micro for engine tflm: DIR, or BOARD=DIR for one board; may be repeated (default: "
-            "TFLM_ROOT of the environment)."
-        ),
-    ] = None,
+    tflm_root: TflmRoots = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, spread over those there are.")] = 16,
     data: Annotated[Path | None, typer.Option(help="Test frames of this data root (default: KIT_DATA).")] = None,
     compare: Annotated[

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.cli.tflm_option import TflmRoots
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -33,13 +35,7 @@ def command(
         ),
     ] = "native",
     layers: Annotated[bool, typer.Option("--layers", help="Compare the output of every layer too.")] = False,
-    tflm_root: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="TensorFlow Lite Micro for engine tflm: DIR, or BOARD=DIR for one board; may be repeated (default: "
-            "TFLM_ROOT of the environment)."
-        ),
-    ] = None,
+    tflm_root: TflmRoots = None,
     frames: Annotated[
         int | None, typer.Option(min=1, help="At most so many frames (default: all; --random: 64; per encoder: 200).")
     ] = None,

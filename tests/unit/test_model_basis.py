@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 
 from tests.models import tiny_config
-from tests.support import missing, seed
+from tests.support import seed, seeded_keras
 
 
 @pytest.fixture(scope="module", autouse=True)
 def keras() -> Any:
-    try:
-        import keras
-    except ImportError:
-        missing("tensorflow", "TensorFlow is not installed")
-    keras.utils.set_random_seed(seed())
-    return keras
+    return seeded_keras()
 
 
 def uneven_latents() -> np.ndarray:

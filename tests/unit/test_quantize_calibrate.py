@@ -15,7 +15,7 @@ from kit.quantize.calibrate import _rounded, best_grid, calibrate, latent_error,
 from kit.quantize.chain import Grid, QuantChain
 from kit.quantize.fold import FloatConv, convolve, equalized, fold_encoder, rectified, run_float
 from kit.reference.encoder import encode
-from tests.support import missing, seed
+from tests.support import missing, seed, seeded_keras
 
 SAMPLES, BITS = 64, 5
 
@@ -148,12 +148,7 @@ def test_wrong_arguments_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    try:
-        import keras
-    except ImportError:
-        missing("tensorflow", "TensorFlow is not installed")
-    keras.utils.set_random_seed(seed())
-    return keras
+    return seeded_keras()
 
 
 def test_folding_keeps_the_function(keras: Any) -> None:

@@ -13,19 +13,14 @@ from kit.errors import ArtifactError, ShapeError, ToolchainError, TrainingError,
 from kit.graph.ir import Encoder
 from kit.quantize.convert import convert_encoder, spanning_frames
 from kit.reference.encoder import encode
-from tests.support import missing, seed
+from tests.support import seed, seeded_keras
 
 SAMPLES, BITS = 64, 5
 
 
 @pytest.fixture(scope="module", autouse=True)
 def keras() -> Any:
-    try:
-        import keras
-    except ImportError:
-        missing("tensorflow", "TensorFlow is not installed")
-    keras.utils.set_random_seed(seed())
-    return keras
+    return seeded_keras()
 
 
 def tiny_config(**model: Any) -> Config:

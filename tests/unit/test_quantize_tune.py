@@ -14,19 +14,14 @@ from kit.graph.reader import read_tflite
 from kit.quantize.calibrate import calibrate
 from kit.quantize.codebook_refit import quantization_error, refit_codebook
 from kit.quantize.prices import level_search, mean_bits, settled_prices
-from tests.support import missing, seed
+from tests.support import seed, seeded_keras
 from tests.unit.test_quantize_calibrate import BITS, int8, waves
 from tests.unit.test_quantize_convert import tiny_config
 
 
 @pytest.fixture(scope="module", autouse=True)
 def keras() -> Any:
-    try:
-        import keras
-    except ImportError:
-        missing("tensorflow", "TensorFlow is not installed")
-    keras.utils.set_random_seed(seed())
-    return keras
+    return seeded_keras()
 
 
 def autoencoder() -> Any:
