@@ -268,6 +268,8 @@ class QuantizeConfig(Section):
     """How far distances of latents become those of reconstructions (kit/quantize/metric.py): 0 not at all, 1 wholly."""
     finetune_steps: Annotated[int, Field(ge=0, le=1000000)] = 1000
     """Steps of quantization-aware fine-tuning of encoder, codebooks and decoder; 0: none."""
+    finetune_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-4
+    """Peak learning rate of the fine-tuning; its batches are those of training (``train.batch_size``)."""
     codebook_rounds: Annotated[int, Field(ge=0, le=1000)] = 8
     """Rounds of refitting the codebooks to INT8 latents; 0: none."""
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] | None = None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 REFIT_FRAMES = 24576
 """Random training windows the decoder is refit on, drawn from each dataset by its weight."""
 
+TUNE_FRAMES = 65536
+"""Random training windows of the fine-tuning, drawn like those of the refit."""
+
 TUNE_VALIDATION_FRAMES = 1024
 """Validation frames that decide which of the fine-tuned weights are kept, in equal parts of each dataset."""
 
@@ -72,9 +75,10 @@ def _int8_model(context: Context, layers: Any, autoencoder: Any, calibration: Tu
             config.quantize,
             bits,
             calibration,
-            _tune_frames(config, training_frames(context.dataset, config, REFIT_FRAMES)),
+            _tune_frames(config, training_frames(context.dataset, config, TUNE_FRAMES)),
             _tune_frames(config, shares(context.dataset, "val", TUNE_VALIDATION_FRAMES)),
             seed=config.train.seed,
+            batch=config.train.batch_size,
             rate_weight=config.device_rate_weight,
             progress=progress,
         )
@@ -112,6 +116,7 @@ def refit_weights(context: Context) -> None:
             validation,
             steps=config.quantize.refit_steps,
             seed=config.train.seed,
+            batch=config.train.batch_size,
             progress=progress,
         )
     context.console.print(

@@ -49,7 +49,7 @@ def spread_latents(autoencoder: Any, frames: FloatArray) -> float:
     if not after < before:
         return 1.0
     _rotate_encoder(encoder, matrix)
-    autoencoder.rvq.rotate(matrix)
+    autoencoder.rvq.change_basis(matrix)
     kernel = np.asarray(first.kernel, np.float64)
     first.kernel.assign(np.einsum("de,hkdo->hkeo", matrix, kernel))
     return after / before

@@ -6,7 +6,9 @@ executor of ``kit.server`` reads the layer list.
 ``mirror`` is that of the description: it mirrors the encoder with one upsampling stage per encoder stage. ``wide``
 does almost all of its work at the latents' rate, where a channel costs 2^N times less than at the samples': residual
 blocks of dilated convolutions (as in WaveNet, van den Oord et al., 2016) see the whole frame, and a sub-pixel
-convolution (Shi et al., 2016) turns each latent position into its samples.
+convolution (Shi et al., 2016) turns each latent position into its samples. Beside them runs a linear path, a learned
+lapped transform's synthesis: it carries the signal from the first steps of a training on, and the blocks learn what is
+left (docs/fidelity.md has the comparison).
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ DILATIONS = (1, 2, 4, 8)
 
 SUBPIXELS = 8
 """Wide: channels at the samples' rate."""
+
+LINEAR_TAPS = 5
+"""Wide: latent positions that the linear path to a sample sees, behind the stem's ``KERNEL``."""
 
 
 def decoder_filters(config: Config) -> tuple[int, ...]:
@@ -65,10 +70,14 @@ def _mirror(x: Any, config: Config) -> Any:
 
 
 def _wide(x: Any, config: Config) -> Any:
-    """Conv2D to ``decoder_width`` channels -> ``decoder_blocks`` residual blocks -> [decoder_head_norm] -> sub-pixel
-    convolution to ``SUBPIXELS`` channels per sample -> ReLU -> smoothing Conv2D -> ReLU -> Conv2D to the sample."""
+    """Linear synthesis plus what the residual blocks add.
+
+    Both start from a Conv2D to ``decoder_width`` channels. Linear: Conv2D to the samples of a position -> sub-pixels.
+    Blocks: ``decoder_blocks`` residual blocks -> [decoder_head_norm] -> sub-pixel convolution to ``SUBPIXELS`` channels
+    per sample -> ReLU -> smoothing Conv2D -> ReLU -> Conv2D to the sample.
+    """
     model = config.model
-    x = keras.layers.Conv2D(model.decoder_width, (1, KERNEL), padding="same", name="stem_conv")(x)
+    stem = x = keras.layers.Conv2D(model.decoder_width, (1, KERNEL), padding="same", name="stem_conv")(x)
     for number in range(model.decoder_blocks):
         x = _block(x, model, number)
     x = normalised(x, model.decoder_head_norm, "head_norm")
@@ -76,7 +85,10 @@ def _wide(x: Any, config: Config) -> Any:
     x = keras.layers.Reshape((1, config.signal.frame_samples, SUBPIXELS), name="subpixel")(x)
     x = keras.layers.ReLU(name="subpixel_relu")(x)
     x = keras.layers.Conv2D(SUBPIXELS, (1, KERNEL), padding="same", activation="relu", name="smooth_conv")(x)
-    return keras.layers.Conv2D(1, (1, KERNEL), padding="same", name="head_conv")(x)
+    x = keras.layers.Conv2D(1, (1, KERNEL), padding="same", name="head_conv")(x)
+    y = keras.layers.Conv2D(model.downsampling, (1, LINEAR_TAPS), padding="same", name="linear_conv")(stem)
+    y = keras.layers.Reshape((1, config.signal.frame_samples, 1), name="linear")(y)
+    return keras.layers.Add(name="sum")([x, y])
 
 
 def _block(x: Any, model: ModelConfig, number: int) -> Any:

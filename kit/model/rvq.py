@@ -208,8 +208,8 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         if self.rate_weight:
             self.share.assign(np.where(fresh, np.float32(1.0 / self.entries), np.asarray(self.share)))
 
-    def rotate(self, matrix: NDArray[np.float64]) -> None:
-        """Turn the codebooks with their latents: every entry times ``matrix`` [D, D]."""
+    def change_basis(self, matrix: NDArray[np.float64]) -> None:
+        """Take the codebooks along when latents become ``latents @ matrix`` [D, D]; only a rotation keeps distances."""
         for weight in (self.codebook, self.ema_sum) if self.update == "ema" else (self.codebook,):
             weight.assign(np.asarray(weight, np.float64) @ matrix)
 

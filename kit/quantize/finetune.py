@@ -20,7 +20,6 @@ from kit.quantize.chain import QuantChain
 from kit.quantize.fake_quant import FakeQuantEncoder
 from kit.quantize.refit import cosine_rate, frame_batches
 
-PEAK_RATE = 5e-4
 FINAL_RATE = 1e-6
 CLIP_NORM = 1.0
 VALIDATIONS = 8
@@ -65,18 +64,23 @@ def finetune(
     *,
     steps: int,
     seed: int,
+    peak_rate: float = 5e-4,
+    batch: int = 64,
     progress: Progress | None = None,
 ) -> tuple[QuantChain, TuneResult]:
     """Train a quantized encoder with its codebooks and decoder.
 
     Args:
         chain: the calibrated encoder.
-        rvq: :class:`~kit.model.rvq.ResidualVectorQuantizer` in the latents' basis; trained in place.
+        rvq: :class:`~kit.model.rvq.ResidualVectorQuantizer` in the latents' basis; trained in place, as in the float
+            training.
         decoder: Keras model of the same latents; trained in place.
         train: training subjects' frames.
         validation: validation subjects' frames; they decide which weights are kept, the first ones included.
         steps: optimizer steps.
         seed: of the order of frames.
+        peak_rate: largest learning rate.
+        batch: frames of a step.
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -95,8 +99,8 @@ def finetune(
         raise TrainingError("the autoencoder gives values that are not numbers", "train the autoencoder again")
     best, best_step, kept = before, 0, [part.get_weights() for part in parts]
     pause = max(1, steps // VALIDATIONS)
-    for step, chosen in enumerate(frame_batches(len(train.y), steps, seed), start=1):
-        rate = np.float32(cosine_rate(step - 1, steps, PEAK_RATE, FINAL_RATE))
+    for step, chosen in enumerate(frame_batches(len(train.y), steps, seed, batch), start=1):
+        rate = np.float32(cosine_rate(step - 1, steps, peak_rate, FINAL_RATE))
         step_function(train.frames[chosen].astype(np.float32), train.y[chosen], rate)
         if step % pause == 0 or step == steps:
             prd = _prd(forward, validation)
@@ -117,11 +121,12 @@ def _functions(encoder: Any, rvq: Any, decoder: Any, scale: float) -> tuple[Call
     from kit.model.autoencoder import unit_variance_mse
 
     variables = [*encoder.trainable_variables, *rvq.trainable_variables, *decoder.trainable_variables]
-    optimizer = keras.optimizers.Adam(PEAK_RATE, global_clipnorm=CLIP_NORM)
+    optimizer = keras.optimizers.Adam(FINAL_RATE, global_clipnorm=CLIP_NORM)
     optimizer.build(variables)
 
     def reconstruct(frames: Any, training: bool) -> Any:
-        return decoder(rvq(encoder(frames * np.float32(scale))), training=training)[:, 0, :, 0]
+        latents = rvq(encoder(frames * np.float32(scale)), training=training)
+        return decoder(latents, training=training)[:, 0, :, 0]
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(frames: Any, y: Any, rate: Any) -> Any:

@@ -106,6 +106,7 @@ def quantize_autoencoder(
     validation: TuneFrames,
     *,
     seed: int,
+    batch: int = 64,
     rate_weight: float = 0.0,
     progress: Progress | None = None,
 ) -> Int8Model:
@@ -121,6 +122,7 @@ def quantize_autoencoder(
         train: training windows.
         validation: validation frames.
         seed: of the fine-tuning.
+        batch: frames of a step of it.
         rate_weight: price of a bit on the device, in mean distortions.
         progress: of the fine-tuning: called with (steps done, steps in all).
 
@@ -136,8 +138,18 @@ def quantize_autoencoder(
     chain, found = calibrate(layers, calibration.y, calibration.frames, bits)
     tuned = None
     if settings.finetune_steps:
-        steps = settings.finetune_steps
-        chain, tuned = finetune(chain, rvq, decoder, train, validation, steps=steps, seed=seed, progress=progress)
+        chain, tuned = finetune(
+            chain,
+            rvq,
+            decoder,
+            train,
+            validation,
+            steps=settings.finetune_steps,
+            seed=seed,
+            peak_rate=settings.finetune_learning_rate,
+            batch=batch,
+            progress=progress,
+        )
     model = chain.tflite(calibration.frames.shape[1])
     encoder = read_tflite(model)
     books, refit = np.asarray(rvq.codebook, np.float32), None
@@ -165,7 +177,7 @@ def _measured(
     sensitivity = decoder_sensitivity(decoder, sent.astype(np.float32), calibration.y[few])
     basis = measure_basis(sensitivity, latents.reshape(-1, latents.shape[2]), exponent)
     change_decoder(decoder, basis)
-    rvq.codebook.assign((books.astype(np.float64) @ basis).astype(np.float32))
+    rvq.change_basis(basis)
     return change_encoder(layers, basis)
 
 

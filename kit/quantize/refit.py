@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from kit.errors import ShapeError, TrainingError
 from kit.graph.codebook import IntegerCodebook
 
-BATCH = 64
 PEAK_RATE = 2e-3
 FINAL_RATE = 1e-5
 RAMP_STEPS = 50
@@ -69,6 +68,7 @@ def refit_decoder(
     *,
     steps: int,
     seed: int,
+    batch: int = 64,
     progress: Progress | None = None,
 ) -> RefitResult:
     """Train ``decoder`` in place; afterwards it holds the weights that did best on the validation frames.
@@ -83,6 +83,7 @@ def refit_decoder(
         validation: validation subjects' frames, n >= 1.
         steps: optimizer steps; 0 only measures.
         seed: of the order of frames.
+        batch: frames of a step.
         progress: called with (steps done, steps in all).
 
     Raises:
@@ -98,7 +99,7 @@ def refit_decoder(
         raise TrainingError("the decoder gives values that are not numbers", "train the autoencoder again")
     step_function = _step_function(decoder)
     pause = max(1, steps // VALIDATIONS)
-    for step, chosen in enumerate(frame_batches(len(train.y), steps, seed), start=1):
+    for step, chosen in enumerate(frame_batches(len(train.y), steps, seed, batch), start=1):
         latents = codebook.dequantize(train.indices[chosen])
         rate = np.float32(cosine_rate(step - 1, steps, PEAK_RATE, FINAL_RATE))
         step_function(latents[:, None], train.y[chosen], rate)
@@ -171,12 +172,12 @@ def cosine_rate(step: int, steps: int, peak: float, final: float) -> float:
     return (final + (peak - final) * cosine) * min(1.0, (step + 1) / RAMP_STEPS)
 
 
-def frame_batches(count: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """``steps`` batches of frame numbers; every frame once before any is repeated."""
+def frame_batches(count: int, steps: int, seed: int, batch: int) -> Iterator[NDArray[np.int64]]:
+    """``steps`` batches of ``batch`` frame numbers each; every frame once before any is repeated."""
     random = np.random.default_rng(seed)
     order = np.empty(0, np.int64)
     for _ in range(steps):
-        while len(order) < BATCH:
+        while len(order) < batch:
             order = np.concatenate([order, random.permutation(count)])
-        yield order[:BATCH]
-        order = order[BATCH:]
+        yield order[:batch]
+        order = order[batch:]

@@ -96,8 +96,19 @@ def test_wide_decoder_of_the_recommended_point() -> None:
     assert {type(layer).__name__ for layer in decoder.layers} <= DECODER_LAYERS - {"UpSampling2D"} | {"Add", "Reshape"}
     dilations = [layer.dilation_rate[1] for layer in decoder.layers if layer.name.endswith("_dilated")]
     assert dilations == [1, 2, 4, 8, 1]
-    assert decoder.count_params() == 516_289
+    assert decoder.count_params() == 521_417
     assert build_decoder(config(decoder="wide", decoder_width=256, decoder_blocks=7)).count_params() < 3_000_000
+
+
+def test_without_its_blocks_the_wide_decoder_is_a_linear_synthesis() -> None:
+    decoder = build_decoder(config(decoder="wide", decoder_width=16, decoder_blocks=2))
+    head = decoder.get_layer("head_conv")
+    head.kernel.assign(np.zeros(head.kernel.shape))
+    shape = (3, *decoder.input_shape[1:])
+    a, b = np.random.default_rng(1).standard_normal((2, *shape)).astype(np.float32)
+    both, one, other, none = (np.asarray(decoder(x)) for x in (a + b, a, b, np.zeros(shape, np.float32)))
+    assert np.abs(one).max() > 1e-2
+    np.testing.assert_allclose(both - none, one + other - 2.0 * none, atol=1e-4)
 
 
 def test_quantizer_value_losses_and_gradients() -> None:

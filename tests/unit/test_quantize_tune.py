@@ -97,6 +97,45 @@ def test_finetuning_lowers_the_error_and_its_integers_are_those_of_the_layer() -
         TuneFrames(waves(4), int8(waves(3)))
 
 
+def test_codebooks_that_are_moving_averages_go_on_moving_and_gradients_leave_them_alone() -> None:
+    from kit.model.rvq import ResidualVectorQuantizer, initial_codebook
+    from kit.quantize.finetune import finetune
+    from kit.quantize.fold import fold_encoder
+
+    model = autoencoder()
+    rvq = ResidualVectorQuantizer(2, 16, 4, 0.25, update="ema", decay=0.9, seed=1)
+    latents = np.asarray(model.encoder(waves(64)[:, None, :, None]))
+    rvq(latents)
+    rvq.start(initial_codebook(latents.reshape(-1, 4), 2, 16, 1))
+    chain, _ = calibrate(fold_encoder(model.encoder), waves(32), int8(waves(32)), BITS)
+    before, sums = np.asarray(rvq.codebook).copy(), np.asarray(rvq.ema_sum).copy()
+    _, figures = finetune(
+        chain, rvq, model.decoder, frames(128), frames(48), steps=60, seed=1, peak_rate=2e-3, batch=16
+    )  # fmt: skip
+    assert figures.best_step > 0
+    moved = np.abs(np.asarray(rvq.codebook) - before).max(axis=2)
+    assert (moved > 1e-4).mean() > 0.5 and not np.array_equal(np.asarray(rvq.ema_sum), sums)
+    shares = np.asarray(rvq.ema_count)[..., None]
+    assert np.allclose(np.asarray(rvq.codebook), np.asarray(rvq.ema_sum) / shares, rtol=1e-2, atol=1e-3)
+
+
+def test_a_change_of_basis_takes_the_moving_averages_along() -> None:
+    from kit.model.rvq import ResidualVectorQuantizer
+
+    random = np.random.default_rng(seed())
+    rvq = ResidualVectorQuantizer(2, 8, 4, 0.25, update="ema", decay=0.5, seed=1)
+    latents = random.standard_normal((4, 1, 16, 4)).astype(np.float32)
+    rvq(latents)
+    rvq.start(random.standard_normal((2, 8, 4)).astype(np.float32))
+    books, basis = np.asarray(rvq.codebook), random.standard_normal((4, 4))
+    rvq.change_basis(basis)
+    assert np.allclose(np.asarray(rvq.codebook), books @ basis, atol=1e-5)
+    rvq(np.zeros_like(latents), training=True)
+    # One step of moving averages: unchosen entries are halves of sums and of counts, and so stay where they were.
+    idle = np.asarray(rvq.usage) == 0
+    assert idle.any() and np.allclose(np.asarray(rvq.codebook)[idle], (books @ basis)[idle], rtol=1e-3, atol=1e-3)
+
+
 def test_a_measured_basis_changes_nothing_but_distances() -> None:
     from kit.quantize.fold import fold_encoder, run_float
     from kit.quantize.metric import can_change, change_decoder, change_encoder, decoder_sensitivity, measure_basis
