@@ -3,7 +3,8 @@
 Ranges taken from the largest values that occur give every ordinary value coarser steps for the sake of a few. Here
 every range is a choice among candidates, and the judge is the mean squared error that reaches the latents:
 
-1. channels are evened out between layers (:func:`kit.quantize.fold.equalized`; after Nagel et al., 2019);
+1. channels are centred where no rectifier follows (:func:`kit.quantize.fold.centred`) and evened out between layers
+   (:func:`kit.quantize.fold.equalized`; after Nagel et al., 2019);
 2. layer by layer, weights get the scale per channel, then the integers, with the smallest squared error of the layer's
    output on what the quantized layers before it really deliver (the quadratic form of its inputs' second moments; after
    Nagel et al., "Up or down? Adaptive rounding", 2020, by coordinate descent), and the bias takes up the mean error;
@@ -16,13 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
 from kit.quantize.chain import BIAS_MAX, Grid, QuantChain, QuantConv, input_columns
-from kit.quantize.fold import FloatArray, FloatConv, convolve, equalized, rectified, run_float, windows
+from kit.quantize.fold import (
+    FloatArray,
+    FloatConv,
+    can_centre,
+    centred,
+    convolve,
+    equalized,
+    rectified,
+    run_float,
+    windows,
+)
 
 CLIPS = tuple(2.0 ** (-step / 8) for step in range(17))
 """Candidate ranges of an activation, as shares of the largest value that occurs."""
@@ -38,6 +50,12 @@ ROUNDING_PASSES = 4
 GAIN_MAX = 16.0
 GAIN_STEPS = 16
 """Factors of a channel: the largest, and how many there are to an octave."""
+
+CENTRE_QUANTILES = (0.0005, 0.9995)
+"""Ends of a channel's range when its middle is sought: what lies beyond them is left to the clipping."""
+
+CENTRE_BITS = 5
+"""A channel's middle is a multiple of its range, rounded down to a power of two, over 2^CENTRE_BITS."""
 
 RIDGE = 1e-3
 """Share of the mean variance of a layer's inputs that is added to each of them."""
@@ -94,7 +112,8 @@ def calibrate(
     scale = 2.0**-bits
     chosen = np.unique(np.linspace(0, len(real) - 1, min(len(real), SEARCH_FRAMES)).round().astype(np.int64))
     y, x = real[chosen][:, :, None].astype(np.float32), input_columns(frames[chosen], scale)
-    even = equalized(layers, channel_gains(layers, y))
+    even = centred(layers, channel_centres(layers, y))
+    even = equalized(even, channel_gains(even, y))
     wanted = run_float(even, y)
     chain = _start(even, y, x, scale)
     before = latent_error(chain.run(x), wanted)
@@ -110,6 +129,27 @@ def calibrate(
 def latent_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
     """Mean squared error, summed in double."""
     return float(np.square(found.astype(np.float64) - wanted).mean())
+
+
+def channel_centres(layers: Sequence[FloatConv], x: NDArray[np.float32]) -> list[FloatArray]:
+    """Middle of every channel's range behind each layer but the last; 0 where :func:`centred` cannot move it.
+
+    All channels of an activation share one zero point: a channel of one sign would leave half of the range unused.
+
+    Returns:
+        float64[channels] for every layer but the last, in coarse steps, so that the last bits of a processor's sums do
+        not change the integers.
+    """
+    centres = []
+    for first, second in pairwise(layers):
+        x = rectified(first, convolve(first, x))
+        if not can_centre(first, second):
+            centres.append(np.zeros(first.channels))
+            continue
+        low, high = np.quantile(x.reshape(-1, x.shape[2]).astype(np.float64), CENTRE_QUANTILES, axis=0)
+        step = 2.0 ** np.floor(np.log2(np.maximum(high - low, 1e-9)) - CENTRE_BITS)
+        centres.append(np.rint((low + high) / 2.0 / step) * step)
+    return centres
 
 
 def channel_gains(layers: Sequence[FloatConv], x: NDArray[np.float32]) -> list[FloatArray]:

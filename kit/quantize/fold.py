@@ -157,6 +157,29 @@ def scaled_outputs(layer: FloatConv, gain: FloatArray) -> FloatArray:
     return layer.weights * (gain if layer.depthwise else gain[:, None, None])
 
 
+def can_centre(first: FloatConv, second: FloatConv) -> bool:
+    """A constant passes from ``first`` through ``second`` into its bias: no rectifier between, and no padding."""
+    return not first.relu and second.kernel == 1 and second.stride == 1 and not second.depthwise
+
+
+def centred(layers: Sequence[FloatConv], centres: Sequence[FloatArray]) -> list[FloatConv]:
+    """The same function with the channels between the layers shifted.
+
+    Args:
+        layers: the chain.
+        centres: float64[channels] for every layer but the last: taken off its output, and put back by the next layer's
+            bias. 0 where :func:`can_centre` says no.
+    """
+    result = list(layers)
+    for at, centre in enumerate(centres):
+        if not centre.any():
+            continue
+        first, second = result[at], result[at + 1]
+        result[at] = _replaced(first, bias=first.bias - centre)
+        result[at + 1] = _replaced(second, bias=second.bias + second.weights[:, 0] @ centre)
+    return result
+
+
 def equalized(layers: Sequence[FloatConv], gains: Sequence[FloatArray]) -> list[FloatConv]:
     """The same function with the channels between the layers rescaled.
 

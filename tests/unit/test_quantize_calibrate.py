@@ -11,9 +11,28 @@ from kit.errors import ShapeError, UnsupportedOpError
 from kit.golden import available, golden_latents
 from kit.graph.container import open_model
 from kit.graph.reader import read_tflite
-from kit.quantize.calibrate import _rounded, best_grid, calibrate, latent_error, quantize_weights
+from kit.quantize.calibrate import (
+    _rounded,
+    _start,
+    best_grid,
+    calibrate,
+    channel_centres,
+    channel_gains,
+    latent_error,
+    quantize_weights,
+)
 from kit.quantize.chain import Grid, QuantChain
-from kit.quantize.fold import FloatConv, convolve, equalized, fold_encoder, rectified, run_float
+from kit.quantize.fold import (
+    FloatConv,
+    can_centre,
+    centred,
+    convolve,
+    equalized,
+    fold_encoder,
+    rectified,
+    run_float,
+    with_arrays,
+)
 from kit.reference.encoder import encode
 from tests.support import missing, seed, seeded_keras
 
@@ -67,9 +86,34 @@ def test_error_calibration_beats_ranges_of_the_largest_values() -> None:
     even = [layer.shape for layer in found.layers]
     assert np.allclose(run_float(even, x), run_float(layers, x), atol=1e-4)
     error = latent_error(found.run(x), wanted)
-    assert error < latent_error(minmax_chain(found, even, real).run(x), wanted)
+    plain = equalized(layers, channel_gains(layers, real[:, :, None]))
+    rounded = (int8(real) / 2.0**BITS).astype(np.float32)[:, :, None]
+    rival = minmax_chain(_start(plain, real[:, :, None], rounded, 2.0**-BITS), plain, real)
+    assert error < latent_error(rival.run(x), wanted)
     assert figures.final <= figures.start and figures.input_only < figures.final < 60
     assert "per mille" in figures.summary
+
+
+def test_channels_are_centred_where_nothing_but_a_bias_sees_it() -> None:
+    layers, x = chain(), waves(200)[:, :, None]
+    signs = np.where(np.arange(8) % 2, 1.0, -1.0)
+    layers[2] = with_arrays(layers[2], np.abs(layers[2].weights) * signs, layers[2].bias)
+    assert [can_centre(a, b) for a, b in zip(layers, layers[1:], strict=False)] == [False, False, True, False]
+    assert not can_centre(layers[2], layers[1]) and not can_centre(layers[2], layers[2])
+    centres = channel_centres(layers, x)
+    assert [bool(centre.any()) for centre in centres] == [False, False, True, False]
+    even = centred(layers, centres)
+    assert np.allclose(run_float(even, x), run_float(layers, x), atol=1e-4)
+    # Channels of one sign each leave half of the common range unused; centred, the same eight bits are finer.
+    before, after = run_float(layers[:3], x) * signs, run_float(even[:3], x) * signs
+    assert before.min() >= 0 and (after.min(axis=(0, 1)) < -0.3 * after.max(axis=(0, 1))).all()
+    finer = []
+    for made in (layers, even):
+        gains = channel_gains(made, x)[2]
+        out = run_float(made[:3], x) * gains
+        # What the rounding of the activation adds to each channel, in the channel's own units.
+        finer.append((np.square(best_grid(out.astype(np.float32)).apply(out) - out) / gains**2).mean(axis=(0, 1)))
+    assert finer[1].sum() < 0.5 * finer[0].sum()
 
 
 def test_the_file_is_what_a_converter_emits_and_runs_alike_everywhere() -> None:
