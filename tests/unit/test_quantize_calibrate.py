@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_channels_are_centred_where_nothing_but_a_bias_sees_it() -> None:
     layers, x = chain(), waves(200)[:, :, None]
     signs = np.where(np.arange(8) % 2, 1.0, -1.0)
     layers[2] = with_arrays(layers[2], np.abs(layers[2].weights) * signs, layers[2].bias)
-    assert [can_centre(a, b) for a, b in zip(layers, layers[1:], strict=False)] == [False, False, True, False]
+    assert [can_centre(a, b) for a, b in pairwise(layers)] == [False, False, True, False]
     assert not can_centre(layers[2], layers[1]) and not can_centre(layers[2], layers[2])
     centres = channel_centres(layers, x)
     assert [bool(centre.any()) for centre in centres] == [False, False, True, False]
