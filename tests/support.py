@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ def need(tool: str) -> str:
         missing(tool, f"{tool} not found")
         raise AssertionError("unreachable")
     return path
+
+
+def need_arm_cxx() -> None:
+    """A C++ compiler for Cortex-M with its library; skips (or fails, see :func:`missing`) without either.
+
+    The library, ``libstdc++-arm-none-eabi-newlib``, takes 1.5 GB, so that setting up the tests does not install it.
+    """
+    compiler = need("arm-none-eabi-g++")
+    probe = "#include <cstddef>\n#include <new>\n#include <cstring>\n#include <algorithm>\n"
+    done = subprocess.run([compiler, "-x", "c++", "-fsyntax-only", "-"], input=probe, capture_output=True, text=True)
+    if done.returncode:
+        missing("libstdc++-arm-none-eabi-newlib", "no C++ library for Arm (libstdc++-arm-none-eabi-newlib)")
 
 
 def need_target(target: str) -> None:

@@ -34,7 +34,7 @@ from tests.export_support import (
     includes_of,
     random_build,
 )
-from tests.support import need
+from tests.support import need, need_arm_cxx
 from tests.tflm_support import DOUBLE, tflm_root
 
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb")
@@ -115,6 +115,8 @@ def test_example_compiles_for_arm(exported: Exported, tmp_path: Path) -> None:
 def test_library_compiles_for_arm(library: Callable[[str], Exported], cpu: str, tmp_path: Path) -> None:
     """Kernels of other cores vanish by themselves."""
     exported = library("arduino")
+    if exported.engine == "tflm":
+        need_arm_cxx()
     flags = (f"-mcpu={cpu}", "-mthumb", *engine_flags(exported))
     compile_objects(exported.sources("src"), includes_of(exported), tmp_path, ARM, flags)
 

@@ -28,7 +28,7 @@ from kit.host.validate import validate, vector_frames
 from kit.render.tflm import Arena, operator_names, tflm_view
 from kit.render.views import encoder_file_view
 from tests.models import encoder_for, tiny_config, with_operator, with_schema_version
-from tests.support import need, need_golden, seed
+from tests.support import need, need_arm_cxx, need_golden, seed
 from tests.tflm_support import DOUBLE, REAL, tflm_root
 
 GENEROUS = Arena(65536, 0, "Generous, for tests")
@@ -359,12 +359,8 @@ def test_a_library_for_another_processor_is_named(rendered: Firmware, tmp_path: 
         firmware.build("runner")
 
 
-def test_a_board_is_not_linked_with_a_library_of_this_machine(rendered: Firmware, tmp_path: Path) -> None:
-    need("arm-none-eabi-g++")
-    probe = tmp_path / "probe.cc"
-    probe.write_text("#include <new>\n#include <cstring>\n#include <algorithm>\n")
-    if run(["arm-none-eabi-g++", "-fsyntax-only", str(probe)], tmp_path).returncode:
-        pytest.skip("no C++ library for Arm (libstdc++-arm-none-eabi-newlib)")
+def test_a_board_is_not_linked_with_a_library_of_this_machine(rendered: Firmware) -> None:
+    need_arm_cxx()
     firmware = replace(rendered, chosen_engine="tflm", tflm_roots=(("", tflm_root(DOUBLE)),))
     line = one_line(make(firmware, "runner", "BOARD=mps2-an386"))
     assert "is for another processor or float ABI than BOARD=mps2-an386" in line
