@@ -35,6 +35,7 @@ setup-demo: $(VENV)/.installed-demo
 
 setup-test: $(VENV)/.installed-test
 	@tools/debian-packages.sh gcc=gcc,libc6-dev arm-none-eabi-gcc=gcc-arm-none-eabi,libnewlib-arm-none-eabi \
+	    arm-none-eabi-g++=gcc-arm-none-eabi,libstdc++-arm-none-eabi-newlib \
 	    qemu-system-arm=qemu-system-arm qemu-system-riscv32=qemu-system-misc \
 	    riscv64-unknown-elf-gcc=gcc-riscv64-unknown-elf,picolibc-riscv64-unknown-elf \
 	    clang=clang,libclang-rt-dev llvm-cov=llvm cmake=cmake g++=g++

@@ -36,10 +36,7 @@ def need(tool: str) -> str:
 
 
 def need_arm_cxx() -> None:
-    """A C++ compiler for Cortex-M with its library; skips (or fails, see :func:`missing`) without either.
-
-    The library, ``libstdc++-arm-none-eabi-newlib``, takes 1.5 GB, so that setting up the tests does not install it.
-    """
+    """A C++ compiler for Cortex-M with its library, which is another package; skips (or fails) without either."""
     compiler = need("arm-none-eabi-g++")
     probe = "#include <cstddef>\n#include <new>\n#include <cstring>\n#include <algorithm>\n"
     done = subprocess.run([compiler, "-x", "c++", "-fsyntax-only", "-"], input=probe, capture_output=True, text=True)

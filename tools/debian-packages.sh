@@ -3,7 +3,7 @@
 # Usage: debian-packages.sh COMMAND=PACKAGE[,PACKAGE...] ...    A command that is already there costs nothing.
 set -eu
 
-# A command counts as there when it works: a venv needs pip's wheels, a compiler its C library's headers, clang its
+# A command counts as there when it works: a venv needs pip's wheels, a compiler its library's headers, clang its
 # sanitizers' runtime.
 there() {
     case "$1" in
@@ -12,6 +12,7 @@ there() {
         riscv64-unknown-elf-gcc)
             printf '#include <stdint.h>\n#include <string.h>\n' | "$1" --specs=picolibc.specs -E - >/dev/null 2>&1 ;;
         *gcc) printf '#include <stdint.h>\n#include <string.h>\n' | "$1" -E - >/dev/null 2>&1 ;;
+        *g++) printf '#include <cstddef>\n#include <new>\n' | "$1" -x c++ -fsyntax-only - >/dev/null 2>&1 ;;
         clang) echo 'int main(void) { return 0; }' | clang -x c -fsanitize=address - -o /dev/null 2>/dev/null ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
