@@ -25,8 +25,10 @@ KERNEL = 7
 DENSE_STAGES = 2
 """Leading encoder stages with a dense convolution; the later ones are depthwise separable (SEED)."""
 
-DECODER_MODEL_KEYS = frozenset({"decoder", "decoder_width", "decoder_blocks"})
+_DECODER_KEYS = frozenset({"decoder", "decoder_width", "decoder_blocks"})
 """Keys of the model section that no device knows of: they choose the server's decoder."""
+
+_LAPPED_KEYS = frozenset({"encoder", "encoder_taps", "encoder_filters"})
 
 _C_WORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
@@ -88,6 +90,12 @@ class ModelConfig(Section):
     encoder_head_norm: Norm = "none"
     decoder_block_norm: Norm = "none"
     decoder_head_norm: Norm = "layer"
+    encoder: Literal["staged", "lapped"] = "staged"
+    """``staged`` is that of the description; ``lapped`` is one convolution over many samples with the whole stride."""
+    encoder_taps: Annotated[int, Field(ge=1, le=255)] = 63
+    """Samples that the lapped encoder's convolution sees."""
+    encoder_filters: Annotated[int, Field(ge=0, le=512)] = 0
+    """Rectified channels between that convolution and the head; 0: none, the convolution itself gives the latents."""
     decoder: Literal["mirror", "wide"] = "mirror"
     """``mirror`` is that of the description; ``wide`` is larger and works at the latents' rate."""
     decoder_width: Annotated[int, Field(ge=8, le=512)] = 128
@@ -99,6 +107,21 @@ class ModelConfig(Section):
     @classmethod
     def _latent_width(cls, value: int) -> int:
         return _power_of_two("latent_width", value, 2, 1024)
+
+    @model_validator(mode="after")
+    def _sees_every_sample(self) -> ModelConfig:
+        if self.encoder == "lapped" and self.encoder_taps < self.downsampling:
+            raise ValueError(
+                f"model.encoder_taps = {self.encoder_taps}: the lapped encoder would skip samples, its stride is "
+                f"2^num_stages = {self.downsampling}; nearest valid: {self.downsampling}"
+            )
+        return self
+
+    @property
+    def keys_off_device(self) -> frozenset[str]:
+        """Keys that no hash of a device's build counts: the decoder's, and those of the encoder that is not chosen
+        where they came later than the first builds, whose hashes stay."""
+        return _DECODER_KEYS | (_LAPPED_KEYS if self.encoder == "staged" else frozenset())
 
     @property
     def index_bits(self) -> int:

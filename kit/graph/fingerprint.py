@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.config import DECODER_MODEL_KEYS, Config
+from kit.config import Config
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
 from kit.graph.store import to_json
@@ -20,7 +20,7 @@ NUMERICS_VERSION = 1
 
 HASH_DIGITS = 16
 
-_DECODER_KEYS = frozenset({"decoder_block_norm", "decoder_head_norm"}) | DECODER_MODEL_KEYS
+_DECODER_NORMS = frozenset({"decoder_block_norm", "decoder_head_norm"})
 
 
 def packet_fields(config: Config) -> list[list[Any]]:
@@ -57,7 +57,7 @@ def build_hash(
     settings: dict[str, Any] = {
         "numerics": NUMERICS_VERSION,
         "signal": config.signal.model_dump(mode="json"),
-        "model": config.model.model_dump(mode="json", exclude=set(_DECODER_KEYS)),
+        "model": config.model.model_dump(mode="json", exclude=set(_DECODER_NORMS | config.model.keys_off_device)),
         "packet": _packet_settings(config),
         "packet_fields": packet_fields(config),
         "lsb_per_unit": 128 // config.quantize.input_clip,

@@ -119,8 +119,24 @@ def random_encoder_tflite(rng: np.random.Generator, **options: Any) -> bytes:
     return write_tflite(random_encoder(rng, **options))
 
 
+def _lapped_encoder(config: Config, rng: np.random.Generator) -> Model:
+    """A chain of the lapped encoder's sizes."""
+    sizes = config.model
+    taps, stride, filters, channels = sizes.encoder_taps, sizes.downsampling, sizes.encoder_filters, sizes.embedding_dim
+    model = Model(config.signal.frame_samples, config.quantize.input_clip / 128)
+    if filters:
+        model.layers.append(_layer(rng, "analysis_conv", taps, 1, filters, stride=stride))
+        model.layers.append(_layer(rng, "head", 1, filters, channels, activation="NONE"))
+    else:
+        model.layers.append(_layer(rng, "head", taps, 1, channels, stride=stride, activation="NONE"))
+    calibrate(rng, model)
+    return model
+
+
 def encoder_for(config: Config, rng: np.random.Generator) -> bytes:
     """A random .tflite of a configuration's sizes."""
+    if config.model.encoder == "lapped":
+        return write_tflite(_lapped_encoder(config, rng))
     return random_encoder_tflite(
         rng,
         T=config.signal.frame_samples,

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from kit import __version__
-from kit.config import DECODER_MODEL_KEYS, Config
+from kit.config import Config
 from kit.errors import RenderError
 from kit.files import asset, sha256_bytes, sha256_file
 from kit.graph.ir import SCHEMA
@@ -55,7 +55,7 @@ class TemplateOrigin:
 
 def config_hash(config: Config) -> str:
     """Hash of the sections that concern the device: where the recordings lie on a machine does not."""
-    dump = config.model_dump(mode="json", exclude={"model": set(DECODER_MODEL_KEYS)})
+    dump = config.model_dump(mode="json", exclude={"model": set(config.model.keys_off_device)})
     text = json.dumps({name: dump[name] for name in _DEVICE_SECTIONS}, sort_keys=True)
     return sha256_bytes(text.encode("utf-8"))[:HASH_DIGITS]
 

@@ -59,6 +59,18 @@ BUILDS: dict[str, dict[str, Any]] = {
         "packet": {"side_information": False},
         "quantize": {"input_clip": 8, "codebook_bits": 16},
     },
+    "lapped": {
+        "signal": {"frame_samples": 160},
+        "model": {
+            "embedding_dim": 14, "latent_width": 64, "num_stages": 3, "encoder": "lapped", "encoder_taps": 63,
+            "encoder_filters": 33,
+        },
+    },
+    "lapped_beyond_the_frame": {
+        "signal": {"frame_samples": 32},
+        "model": {"num_stages": 4, "encoder": "lapped", "encoder_taps": 95, "embedding_dim": 10},
+        "quantize": {"input_clip": 2, "codebook_bits": 16},
+    },
     "narrow_samples": {
         "signal": {"frame_samples": 96, "sample_bits": 8},
         "model": {"embedding_dim": 6, "latent_width": 4, "num_levels": 5, "num_stages": 5},

@@ -51,6 +51,9 @@ def test_model_section_has_the_described_keys_and_defaults() -> None:
         "encoder_head_norm": "none",
         "decoder_block_norm": "none",
         "decoder_head_norm": "layer",
+        "encoder": "staged",
+        "encoder_taps": 63,
+        "encoder_filters": 0,
         "decoder": "mirror",
         "decoder_width": 128,
         "decoder_blocks": 5,
@@ -62,6 +65,17 @@ def test_build_and_config_hashes_do_not_know_the_decoder() -> None:
 
     plain, wide = parse_config({"name": "x"}), parse_config({"name": "x", "model": {"decoder": "wide"}})
     assert config_hash(plain) == config_hash(wide) != config_hash(parse_config({"name": "x", "model": {"beta": 0.5}}))
+
+
+def test_hashes_know_the_taps_of_the_lapped_encoder_only() -> None:
+    from kit.render.environment import config_hash
+
+    def hashed(**model: Any) -> str:
+        return config_hash(parse_config({"name": "x", "model": model}))
+
+    assert hashed() == hashed(encoder_taps=31, encoder_filters=8)
+    lapped = [{}, {"encoder_taps": 31}, {"encoder_filters": 8}]
+    assert len({hashed(), *(hashed(encoder="lapped", **model) for model in lapped)}) == 4
 
 
 def test_dump_is_complete_and_round_trips() -> None:
@@ -80,6 +94,11 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"num_levels": 0}}, ["model.num_levels = 0", "nearest valid: 1"]),
     ({"model": {"num_levels": "2"}}, ["model.num_levels = '2'", "integer"]),
     ({"model": {"beta": -0.1}}, ["model.beta", "nearest valid: 0"]),
+    (
+        {"model": {"encoder": "lapped", "encoder_taps": 7}},
+        ["model.encoder_taps = 7", "2^num_stages = 8", "nearest valid: 8"],
+    ),
+    ({"model": {"encoder": "laped"}}, ["encoder = 'laped'", "nearest valid: lapped"]),
     ({"model": {"encoder_block_norm": "bach"}}, ["encoder_block_norm = 'bach'", "nearest valid: batch"]),
     ({"signal": {"frame_samples": 322}}, ["signal.frame_samples = 322", "2^num_stages = 8", "nearest valid: 320"]),
     ({"train": {"codebook": "emma"}}, ["train.codebook = 'emma'", "nearest valid: ema"]),

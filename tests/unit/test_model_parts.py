@@ -58,6 +58,26 @@ def test_encoder_halves_once_per_stage(stages: int) -> None:
     assert all(not layer.use_bias and layer.kernel_size == (1, KERNEL) for layer in depthwise)
 
 
+def test_lapped_encoder_is_one_convolution_of_the_whole_stride() -> None:
+    encoder = build_encoder(config(encoder="lapped", encoder_taps=31))
+    (head,) = encoder.layers[1:]
+    assert (head.name, head.kernel_size, head.strides, head.filters) == ("head_conv", (1, 31), (1, 8), 16)
+    assert encoder.output_shape == (None, 1, 40, 16)
+    assert encoder.count_params() == 31 * 16 + 16
+
+
+def test_lapped_encoder_with_channels_between() -> None:
+    keys = {"encoder": "lapped", "encoder_taps": 31, "encoder_filters": 24}
+    encoder = build_encoder(config(**keys, encoder_block_norm="none"))
+    analysis, relu, head = encoder.layers[1:]
+    assert (analysis.kernel_size, analysis.strides, analysis.filters) == ((1, 31), (1, 8), 24)
+    assert (relu.name, head.kernel_size, head.filters) == ("analysis_relu", (1, 1), 16)
+    assert encoder.output_shape == (None, 1, 40, 16)
+    assert encoder.count_params() == 31 * 24 + 24 + 24 * 16 + 16
+    names = [layer.name for layer in build_encoder(config(**keys)).layers[1:]]
+    assert names == ["analysis_conv", "analysis_norm", "analysis_relu", "head_conv"]
+
+
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_bias_only_where_no_batch_norm_follows(norm: str) -> None:
     encoder = build_encoder(config(encoder_block_norm=norm, encoder_head_norm=norm))
