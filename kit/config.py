@@ -287,6 +287,8 @@ class QuantizeConfig(Section):
     input_shaping: Literal["none", "first"] = "none"
     """Rounding error of an INT8 input sample: lost, or carried into the next sample, where the encoder filters it."""
     codebook_bits: Literal[8, 16] = 8
+    beam: Annotated[int, Field(ge=1, le=8)] = 1
+    """M-best search: choices of entries that a level leaves to the next; 1: the nearest entry alone."""
     latent_metric: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     """How far distances of latents become those of reconstructions (kit/quantize/metric.py): 0 not at all, 1 wholly."""
     finetune_steps: Annotated[int, Field(ge=0, le=1000000)] = 1000
@@ -374,6 +376,14 @@ class Config(Section):
             raise ValueError(
                 f"model.num_stages = {self.model.num_stages}: leaves fewer than 2 latent positions of "
                 f"{samples} samples; nearest valid: {max(1, (samples // 2).bit_length() - 1)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _levels_to_search(self) -> Config:
+        if self.quantize.beam > 1 and self.model.num_levels < 2:
+            raise ValueError(
+                f"quantize.beam = {self.quantize.beam}: of one level the nearest entry is the best; nearest valid: 1"
             )
         return self
 

@@ -63,8 +63,10 @@ def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> 
     rng = np.random.default_rng(seed)
     model = encoder_for(config, rng)
     encoder = read_tflite(model)
-    model_config, bits = config.model, config.quantize.codebook_bits
-    codebook = random_codebook(rng, encoder, model_config.num_levels, model_config.latent_width, bits)
+    model_config, bits, beam = config.model, config.quantize.codebook_bits, config.quantize.beam
+    codebook = random_codebook(
+        rng, encoder, model_config.num_levels, model_config.latent_width, bits, priced=beam > 1, beam=beam
+    )
     samples = random_frames(rng, frames, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
     fixed = config.model_copy(update={"packet": config.packet.model_copy(update={"coding": "fixed"})})
     coding = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Case:
         stride = tables.rows.shape[2]
         fields = [codebook.dims, codebook.price_dims, stride, stored, levels]
         fields += [8 * tables.rows.itemsize, 8 * tables.order.itemsize, codebook.residual_frac_bits]
-        fields += [codebook.latent_zero_point, len(self.latents)]
+        fields += [codebook.latent_zero_point, codebook.beam, len(self.latents)]
         arrays: tuple[NDArray[Any], ...] = (
             np.array(fields, np.int32), tables.rows, tables.order, tables.keys, tables.sides, tables.axis_base,
             tables.axis_shift, codebook.entry_shift.astype(np.uint8), self.latents,
@@ -43,8 +43,9 @@ def _padded(data: bytes) -> bytes:
 
 
 def make_case(
-    rng: np.random.Generator, kind: str, shape: tuple[int, int, int], bits: int, count: int = 24, priced: bool = False
-) -> Case:
+    rng: np.random.Generator, kind: str, shape: tuple[int, int, int], bits: int, count: int = 24, priced: bool = False,
+    beam: int = 1,
+) -> Case:  # fmt: skip
     """A case of one kind; ``shape`` is [M, K, D]. Its F is the largest that fits."""
     levels, entries, dims = shape
     price_dims = int(priced)
@@ -53,12 +54,12 @@ def make_case(
     shift = rng.integers(0, 4 if kind == "shifted" else 2, levels) if bits == 8 else np.zeros(levels, np.int64)
     integer = _entries(rng, kind, (levels, entries, dims + price_dims), top)
     integer[..., dims:] = np.abs(integer[..., dims:])
-    while not search_bounds(integer, shift, 0, zero_point, price_dims).fits:  # entries too large for any F
+    while not search_bounds(integer, shift, 0, zero_point, price_dims, beam).fits:  # entries too large for any F
         integer, shift = integer // 2, np.maximum(shift - 1, 0)
-    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point, price_dims).fits)
+    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point, price_dims, beam).fits)
     stored = integer.astype(np.int8 if bits == 8 else np.int16)
     codebook = IntegerCodebook(
-        stored, shift.astype(np.int32), frac, 0.5, zero_point, stored[..., :dims].astype(np.float32), price_dims
+        stored, shift.astype(np.int32), frac, 0.5, zero_point, stored[..., :dims].astype(np.float32), price_dims, beam
     )
     latents = rng.integers(-128, 128, (count, dims))
     latents[:4] = np.array([-128, 127, zero_point, 0])[: min(4, count), None]
@@ -67,7 +68,7 @@ def make_case(
     chosen = codebook.shifted()[0, rng.integers(0, entries, count), :dims] / 2.0**frac + zero_point
     near = np.round(chosen + rng.normal(0, 1, chosen.shape) * rng.choice([0, 1, 8], (count, 1)))
     latents[6::2] = near[6::2]
-    name = f"{kind} M={levels} K={entries} D={dims}+{price_dims} bits={bits} F={frac}"
+    name = f"{kind} M={levels} K={entries} D={dims}+{price_dims} bits={bits} F={frac} beam={beam}"
     return Case(name, codebook, np.clip(latents, -128, 127).astype(np.int8)[:, None, :])
 
 
@@ -91,8 +92,8 @@ def _entries(rng: np.random.Generator, kind: str, shape: tuple[int, int, int], t
     return rng.integers(-top, top + 1, shape)
 
 
-def random_cases(seed: int, count: int, values_max: int) -> list[Case]:
-    """Cases of every kind and many shapes, each codebook of at most ``values_max`` values."""
+def random_cases(seed: int, count: int, values_max: int, beams: Sequence[int] = (1,)) -> list[Case]:
+    """Cases of every kind and many shapes, each codebook of at most ``values_max`` values; beams in turn."""
     rng = np.random.default_rng(seed)
     cases = []
     for number in range(count):
@@ -102,7 +103,8 @@ def random_cases(seed: int, count: int, values_max: int) -> list[Case]:
             if levels * (dims + 1) << index_bits <= values_max:
                 break
         shape, bits = (levels, 1 << index_bits, dims), 8 + 8 * (number % 5 == 0)
-        cases.append(make_case(rng, KINDS[number % len(KINDS)], shape, bits, priced=number % 7 < 3))
+        beam = beams[number % len(beams)]
+        cases.append(make_case(rng, KINDS[number % len(KINDS)], shape, bits, priced=number % 7 < 3, beam=beam))
     return cases
 
 

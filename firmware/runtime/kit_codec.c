@@ -35,10 +35,10 @@ static void coding_begin(kit_codec_t *codec)
     }
 }
 
-static void coding_put(kit_codec_t *codec, uint16_t index)
+static void coding_put(kit_codec_t *codec, uint8_t level, uint16_t index)
 {
     if (codec->model->coding != NULL) {
-        kit_coder_put(codec->coder, codec->model->coding, codec->level, index, codec->model->index_bits);
+        kit_coder_put(codec->coder, codec->model->coding, level, index, codec->model->index_bits);
     }
 }
 
@@ -61,8 +61,32 @@ static void coding_end(kit_codec_t *codec)
 #define coding_fits(model, memory) 1
 #define coding_init(codec, memory) (void)0
 #define coding_begin(codec) (void)0
-#define coding_put(codec, index) (void)0
+#define coding_put(codec, level, index) (void)0
 #define coding_end(codec) (void)0
+
+#endif
+
+/* ---- M-best search: the choices of a level wait for the next ---- */
+
+#if KIT_BEAM_SEARCH
+
+static int beam_fits(const kit_model_t *model, const kit_codec_memory_t *memory)
+{
+    const kit_codebook_t *codebook = &model->codebook;
+    return codebook->beam <= 1u || (codebook->beam <= KIT_RVQ_BEAM_MAX && codebook->levels <= KIT_RVQ_LEVELS_MAX &&
+                                    memory->paths != NULL && memory->path_count >= codebook->beam);
+}
+
+static void beam_init(kit_codec_t *codec, const kit_codec_memory_t *memory)
+{
+    codec->paths = memory->paths;
+    codec->path_count = 0;
+}
+
+#else
+
+#define beam_fits(model, memory) 1
+#define beam_init(codec, memory) (void)0
 
 #endif
 
@@ -80,7 +104,7 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
         return KIT_ERR_MODEL;
     }
     if (memory->ring_samples < model->frame_samples + 2 || memory->residual_count < model->codebook.stride ||
-        memory->packet_bytes < model->packet_bytes || !coding_fits(model, memory)) {
+        memory->packet_bytes < model->packet_bytes || !coding_fits(model, memory) || !beam_fits(model, memory)) {
         return KIT_ERR_MODEL;
     }
     codec->model = model;
@@ -90,6 +114,7 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
     codec->residual = memory->residual;
     codec->packet = memory->packet;
     coding_init(codec, memory);
+    beam_init(codec, memory);
     kit_codec_reset(codec);
     return KIT_OK;
 }
@@ -304,18 +329,56 @@ static kit_status_t encode(kit_codec_t *codec)
     return KIT_BUSY;
 }
 
-static kit_status_t search(kit_codec_t *codec)
+/* Add an index to the packet. */
+static void put_index(kit_codec_t *codec, uint8_t level, uint16_t index)
+{
+    (void)level; /* of no interest to indices of fixed width */
+    KIT_PROBE_ENTER(KIT_PROBE_PACK);
+    kit_pack_put(&codec->packer, index, codec->model->index_bits);
+    coding_put(codec, level, index);
+    KIT_PROBE_LEAVE(KIT_PROBE_PACK);
+}
+
+#if KIT_BEAM_SEARCH
+
+/* Search the level at hand for the best choices; behind the last level, the indices of the best one are known. */
+static void search_beam(kit_codec_t *codec)
 {
     const kit_codebook_t *codebook = &codec->model->codebook;
     KIT_PROBE_ENTER(KIT_PROBE_LEVEL(codec->level));
+    codec->path_count = (uint8_t)kit_rvq_beam_level(codebook, codec->level, codec->latent, codec->residual, codec->paths,
+                                                    codec->path_count);
+    KIT_PROBE_LEAVE(KIT_PROBE_LEVEL(codec->level));
+    if (codec->level + 1u == codebook->levels) {
+        for (uint8_t level = 0; level < codebook->levels; level++) {
+            put_index(codec, level, kit_rvq_path_index(codebook, level, codec->paths));
+        }
+    }
+}
+
+#endif
+
+/* Search the level at hand. */
+static void search_level(kit_codec_t *codec)
+{
+    const kit_codebook_t *codebook = &codec->model->codebook;
+#if KIT_BEAM_SEARCH
+    if (codebook->beam > 1u) {
+        search_beam(codec);
+        return;
+    }
+#endif
+    KIT_PROBE_ENTER(KIT_PROBE_LEVEL(codec->level));
     const uint16_t index = kit_rvq_level(codebook, codec->level, codec->residual);
     KIT_PROBE_LEAVE(KIT_PROBE_LEVEL(codec->level));
-    KIT_PROBE_ENTER(KIT_PROBE_PACK);
-    kit_pack_put(&codec->packer, index, codec->model->index_bits);
-    coding_put(codec, index);
-    KIT_PROBE_LEAVE(KIT_PROBE_PACK);
+    put_index(codec, codec->level, index);
+}
+
+static kit_status_t search(kit_codec_t *codec)
+{
+    search_level(codec);
     codec->level++;
-    if (codec->level < codebook->levels) {
+    if (codec->level < codec->model->codebook.levels) {
         return KIT_BUSY;
     }
     codec->position++;

@@ -82,6 +82,10 @@ typedef struct {
     kit_coder_t *coder;         /* for a model with range-coded indices, else null */
     uint8_t *code;              /* the frame's range code while it grows, as long as its packed indices */
 #endif
+#if KIT_BEAM_SEARCH
+    kit_rvq_path_t *paths;      /* best choices for the levels before, for a model with an M-best search, else null */
+    uint8_t path_count;         /* how many they are */
+#endif
 } kit_codec_t;
 
 /* Memory of one codec besides its state; the rendered <prefix>_storage_t holds it in the right sizes. */
@@ -96,6 +100,10 @@ typedef struct {
     kit_coder_t *coder;      /* null for a model with indices of fixed width */
     uint8_t *code;
     uint16_t code_bytes;     /* bytes of code, at least kit_model_index_bytes */
+#endif
+#if KIT_BEAM_SEARCH
+    kit_rvq_path_t *paths;   /* null for a model without M-best search */
+    uint8_t path_count;      /* at least codebook.beam */
 #endif
 } kit_codec_memory_t;
 

@@ -37,6 +37,9 @@ typedef struct {
     uint8_t levels;             /* M, 1..8 */
     uint8_t residual_frac_bits; /* F, 0..8: one latent LSB is 2^F residual units */
     int8_t latent_zero_point;   /* the encoder's output zero point */
+#if KIT_BEAM_SEARCH
+    uint8_t beam;               /* choices of entries that a level leaves to the next, 1..8 (section 4.8) */
+#endif
 } kit_codebook_t;
 
 /* Residual of a latent before the first level: (latent[d] - zero point) * 2^F, then 0. `residual` holds S values, in an
@@ -46,6 +49,28 @@ void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t
 /* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry, without its price, is taken
  * off the residual, but for the last level, whose residual nobody needs. */
 uint16_t kit_rvq_level(const kit_codebook_t *codebook, uint8_t level, int16_t *residual);
+
+#if KIT_BEAM_SEARCH
+
+#define KIT_RVQ_BEAM_MAX 8
+#define KIT_RVQ_LEVELS_MAX 8
+
+/* A choice of entries for the levels so far. */
+typedef struct {
+    int32_t paid;                          /* their prices, squared residual units */
+    uint16_t position[KIT_RVQ_LEVELS_MAX]; /* their places in the stored order, level by level */
+} kit_rvq_path_t;
+
+/* M-best search of one level (section 4.8): `paths`, room for codebook->beam of them, holds the `count` best choices for
+ * the levels before and receives those that this level leaves, the best first. Returns how many: one behind the last
+ * level. At level 0, `paths` and `count` are not read. `residual` holds S values for the search to work in. */
+unsigned kit_rvq_beam_level(const kit_codebook_t *codebook, uint8_t level, const int8_t *latent, int16_t *residual,
+                            kit_rvq_path_t *paths, unsigned count);
+
+/* Index of the entry that a path chooses at `level`. */
+uint16_t kit_rvq_path_index(const kit_codebook_t *codebook, uint8_t level, const kit_rvq_path_t *path);
+
+#endif
 
 #ifdef __cplusplus
 }

@@ -157,6 +157,11 @@ static inline int32_t kit_rvq_distance(int32_t energy, int32_t score, unsigned s
     return energy + score * ((int32_t)1 << shift);
 }
 
+static inline int32_t kit_rvq_score_at(int32_t energy, int32_t distance, unsigned shift)
+{
+    return kit_asr32(distance - energy, shift);
+}
+
 static inline int32_t kit_rvq_score8(const int8_t *row, const int16_t *residual, unsigned stride, unsigned shift,
                                      int32_t limit)
 {

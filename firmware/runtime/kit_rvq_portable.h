@@ -51,6 +51,13 @@ static inline int32_t kit_rvq_distance(int32_t energy, int32_t score, unsigned s
     return score;
 }
 
+static inline int32_t kit_rvq_score_at(int32_t energy, int32_t distance, unsigned shift)
+{
+    (void)energy;
+    (void)shift;
+    return distance;
+}
+
 static inline int32_t kit_rvq_square(int32_t value)
 {
     return value * value;

@@ -56,7 +56,9 @@ def export_int8(context: Context) -> None:
         encoder, books, usage, price, lines = made.encoder, made.books, made.usage, made.price, made.lines
         atomic_write_bytes(target, made.tflite)
     latent = encoder.graph.output_tensor
-    codebook = quantize_codebook(books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price)
+    codebook = quantize_codebook(
+        books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price, settings.beam
+    )
     codebook.save(folder / "codebook.npz")
     save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
     for line in [*lines, f"encoder.tflite {target.stat().st_size:,} bytes"]:

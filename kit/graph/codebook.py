@@ -25,6 +25,9 @@ RESIDUAL_MAX = (1 << 15) - 1
 DISTANCE_MAX = (1 << 31) - 1
 """Squared distances are accumulated in int32 on the device."""
 
+BEAM_MAX = 8
+"""Most choices of entries that a level leaves to the next (``KIT_RVQ_BEAM_MAX``)."""
+
 _REBUILD = "rebuild with kit build-firmware"
 
 
@@ -35,7 +38,7 @@ class SearchBounds:
     Attributes:
         residual: largest residual magnitude at the start of each level, M values.
         entry: largest magnitude of a shifted entry per level, M values.
-        distance: largest squared distance per level, M values.
+        distance: largest squared distance per level, M values; in an M-best search with what was paid before.
     """
 
     residual: tuple[int, ...]
@@ -44,7 +47,7 @@ class SearchBounds:
 
     @property
     def fits(self) -> bool:
-        """Every residual and entry fits int16 and every distance int32."""
+        """Every residual and entry fits int16 and every distance, with what was paid before, int32."""
         return max(self.residual + self.entry) <= RESIDUAL_MAX and max(self.distance) <= DISTANCE_MAX
 
 
@@ -54,6 +57,7 @@ def search_bounds(
     residual_frac_bits: int,
     latent_zero_point: int,
     price_dims: int = 0,
+    beam: int = 1,
 ) -> SearchBounds:
     """Worst-case residuals and distances of a codebook.
 
@@ -67,18 +71,22 @@ def search_bounds(
         residual_frac_bits: F, fractional bits of the residual.
         latent_zero_point: zero point of the latents.
         price_dims: 1 where the last coordinate is a price, else 0.
+        beam: choices that a level leaves to the next; above 1, prices of the levels before add to a distance.
     """
     start = max(127 - latent_zero_point, 128 + latent_zero_point) << residual_frac_bits
     dims = integer.shape[2] - price_dims
     reach = [start] * dims
     residual, entry, distance = [], [], []
+    paid = 0
     for level in range(integer.shape[0]):
         peaks = np.abs(integer[level].astype(np.int64)).max(axis=0)
         shifted = [int(peak) << int(entry_shift[level]) for peak in peaks]
         residual.append(max(reach))
         entry.append(max(shifted))
         reach = [r + c for r, c in zip(reach, shifted[:dims], strict=True)]
-        distance.append(sum(r * r for r in reach + shifted[dims:]))
+        distance.append(paid + sum(r * r for r in reach + shifted[dims:]))
+        if beam > 1:
+            paid += sum(c * c for c in shifted[dims:])
     return SearchBounds(tuple(residual), tuple(entry), tuple(distance))
 
 
@@ -96,6 +104,7 @@ class IntegerCodebook:
         latent_zero_point: the encoder's output zero point.
         float: float32[M, K, D], the trained entries in real latent units.
         price_dims: 1 where entries have prices, else 0.
+        beam: choices of entries that the search lets a level leave to the next, 1..8; 1: the nearest entry alone.
 
     Raises:
         ArtifactError: a shape, dtype or range is not as above, or a residual may leave int16 or a distance int32.
@@ -108,6 +117,7 @@ class IntegerCodebook:
     latent_zero_point: int
     float: NDArray[np.float32]
     price_dims: int = 0
+    beam: int = 1
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -156,6 +166,8 @@ class IntegerCodebook:
 
     def _check_scalars(self) -> None:
         shift = self.entry_shift
+        if not 1 <= self.beam <= BEAM_MAX:
+            raise ArtifactError(f"codebook beam is {self.beam}, expected 1..{BEAM_MAX}", _REBUILD)
         top = 0 if self.integer.dtype == np.int16 else ENTRY_SHIFT_MAX
         if shift.min() < 0 or shift.max() > top:
             raise ArtifactError(
@@ -200,7 +212,7 @@ class IntegerCodebook:
     def distance_bound(self) -> SearchBounds:
         """Worst-case residuals and distances, computed from the entries (NUMERICS.md section 4.3)."""
         return search_bounds(
-            self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point, self.price_dims
+            self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point, self.price_dims, self.beam
         )
 
     def shifted(self) -> NDArray[np.int32]:
@@ -242,8 +254,11 @@ class IntegerCodebook:
         return np.asarray(total * step, dtype=np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Write codebook.npz; equal codebooks give equal bytes. ``price_dims`` is there only where there are prices."""
-        prices = {"price_dims": np.int32(self.price_dims)} if self.price_dims else {}
+        """Write codebook.npz; equal codebooks give equal bytes. ``price_dims`` and ``beam`` are there only where they
+        are not at their defaults."""
+        later = {"price_dims": np.int32(self.price_dims)} if self.price_dims else {}
+        if self.beam > 1:
+            later["beam"] = np.int32(self.beam)
         write_npz(
             path,
             float=self.float,
@@ -252,7 +267,7 @@ class IntegerCodebook:
             residual_frac_bits=np.int32(self.residual_frac_bits),
             latent_scale=np.float32(self.latent_scale),
             latent_zero_point=np.int32(self.latent_zero_point),
-            **prices,
+            **later,
         )
 
     @classmethod
@@ -268,7 +283,8 @@ class IntegerCodebook:
         if absent:
             raise ArtifactError(f"{path} lacks {', '.join(absent)}", _REBUILD)
         arrays.setdefault("price_dims", np.array(0, np.int32))
-        for name in (*names[2:5], "price_dims"):
+        arrays.setdefault("beam", np.array(1, np.int32))
+        for name in (*names[2:5], "price_dims", "beam"):
             if arrays[name].shape != ():
                 raise ArtifactError(f"{path}: {name} has shape {list(arrays[name].shape)}, expected a scalar", _REBUILD)
         return cls(
@@ -279,4 +295,5 @@ class IntegerCodebook:
             latent_zero_point=int(arrays["latent_zero_point"]),
             float=arrays["float"],
             price_dims=int(arrays["price_dims"]),
+            beam=int(arrays["beam"]),
         )

@@ -68,6 +68,8 @@ def build_hash(
             "latent_scale": float(codebook.latent_scale).hex(),
         },
     }
+    if codebook.beam > 1:
+        settings["codebook"]["beam"] = codebook.beam
     if config.quantize.input_shaping != "none":
         settings["input_shaping"] = config.quantize.input_shaping
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())

@@ -18,6 +18,7 @@ def quantize_codebook(
     bits: Literal[8, 16] = 8,
     usage: NDArray[Any] | None = None,
     price: NDArray[np.float32] | None = None,
+    beam: int = 1,
 ) -> IntegerCodebook:
     """Integer codebook with the finest residual that provably cannot overflow.
 
@@ -35,6 +36,7 @@ def quantize_codebook(
         price: float32[M, K] >= 0 in squared latent units, what choosing an entry costs besides its squared distance;
             only differences within a level count. Prices become a coordinate of the entries (NUMERICS.md section 4.7),
             rounded as the others are; without any difference there is none.
+        beam: choices that a level leaves to the next (section 4.8).
 
     Raises:
         ShapeError: ``books`` or ``price`` of another shape, not finite, or a price below 0.
@@ -52,8 +54,8 @@ def quantize_codebook(
     wanted = np.concatenate([floats.astype(np.float64), coordinate], axis=2)
     for frac_bits in range(FRAC_BITS_MAX, -1, -1):
         found = _quantize_levels(wanted * (2.0**frac_bits / scale), bits, weights, price_dims)
-        if found is not None and search_bounds(*found, frac_bits, latent_zero_point, price_dims).fits:
-            return IntegerCodebook(*found, frac_bits, scale, latent_zero_point, floats, price_dims)
+        if found is not None and search_bounds(*found, frac_bits, latent_zero_point, price_dims, beam).fits:
+            return IntegerCodebook(*found, frac_bits, scale, latent_zero_point, floats, price_dims, beam)
     reach = float(np.abs(wanted).max()) / scale
     raise ArtifactError(
         f"codebook entries reach {reach:.0f} latent steps: their distances do not fit 32 bits",

@@ -47,6 +47,7 @@ def refit_codebook(
     validation: NDArray[np.float32],
     rounds: int,
     rate_weight: float = 0.0,
+    beam: int = 1,
 ) -> tuple[FloatBooks, CodebookRefit]:
     """Codebooks of smaller error on the given latents; never worse on the validation latents than those that came in.
 
@@ -57,6 +58,7 @@ def refit_codebook(
         rounds: of search and re-estimation.
         rate_weight: price of a bit in mean distortions; what is made small then is the distortion plus the price of
             the bits, at the distortion that came in.
+        beam: of the device's search (NUMERICS.md section 4.8).
 
     Raises:
         ShapeError: arrays of other shapes.
@@ -64,14 +66,14 @@ def refit_codebook(
     if books.ndim != 3 or any(z.ndim != 2 or z.shape[1] != books.shape[2] or not len(z) for z in (train, validation)):
         raise ShapeError(f"codebook {list(books.shape)}, latents {list(train.shape)} and {list(validation.shape)}")
     current = books.astype(np.float64)
-    price = settled_prices(current, train, rate_weight)
-    before, bits_before = _judged(current, validation, price)
+    price = settled_prices(current, train, rate_weight, beam=beam)
+    before, bits_before = _judged(current, validation, price, beam)
     best = _cost(before, bits_before, before, rate_weight)
     after, bits_after, kept, best_round = before, bits_before, books, 0
     for number in range(1, rounds + 1):
-        current = _reestimated(current, train, price)
-        price = settled_prices(current, train, rate_weight, price, rounds=1)
-        error, bits = _judged(current.astype(np.float32).astype(np.float64), validation, price)
+        current = _reestimated(current, train, price, beam)
+        price = settled_prices(current, train, rate_weight, price, rounds=1, beam=beam)
+        error, bits = _judged(current.astype(np.float32).astype(np.float64), validation, price, beam)
         cost = _cost(error, bits, before, rate_weight)
         if cost < best:
             best, best_round, kept = cost, number, current.astype(np.float32)
@@ -81,14 +83,14 @@ def refit_codebook(
 
 def quantization_error(books: FloatBooks, latents: NDArray[np.float32]) -> float:
     """Root mean square of what all levels leave over, each choosing the nearest entry."""
-    return _judged(books.astype(np.float64), latents, None)[0]
+    return _judged(books.astype(np.float64), latents, None, 1)[0]
 
 
 def _judged(
-    books: NDArray[np.float64], latents: NDArray[np.float32], price: NDArray[np.float64] | None
+    books: NDArray[np.float64], latents: NDArray[np.float32], price: NDArray[np.float64] | None, beam: int
 ) -> tuple[float, float]:
     """(root mean square error, bits of a position's indices; 0 without prices)."""
-    chosen = level_search(books, latents, price)
+    chosen = level_search(books, latents, price, beam)
     total = sum(books[level][chosen[:, level]] for level in range(len(books)))
     error = float(np.sqrt(np.square(latents - total).mean()))
     return error, 0.0 if price is None else mean_bits(chosen, books.shape[1])
@@ -100,18 +102,18 @@ def _cost(error: float, bits: float, reference: float, rate_weight: float) -> fl
 
 
 def entry_usage(
-    books: FloatBooks, latents: NDArray[np.float32], price: NDArray[np.float64] | None = None
+    books: FloatBooks, latents: NDArray[np.float32], price: NDArray[np.float64] | None = None, beam: int = 1
 ) -> NDArray[np.int64]:
     """How often each entry is chosen for latents float32[n, D]: int64[M, K]."""
-    chosen = level_search(books.astype(np.float64), latents, price)
+    chosen = level_search(books.astype(np.float64), latents, price, beam)
     return np.stack([np.bincount(index, minlength=books.shape[1]) for index in chosen.T])
 
 
 def _reestimated(
-    books: NDArray[np.float64], latents: NDArray[np.float32], price: NDArray[np.float64] | None
+    books: NDArray[np.float64], latents: NDArray[np.float32], price: NDArray[np.float64] | None, beam: int
 ) -> NDArray[np.float64]:
     """Every entry at the mean of its vectors less the other levels' entries; the levels in turn."""
-    chosen = level_search(books, latents, price)
+    chosen = level_search(books, latents, price, beam)
     result = books.copy()
     total = sum(result[level][chosen[:, level]] for level in range(len(books)))
     for level in range(len(books)):

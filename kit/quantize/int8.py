@@ -156,9 +156,9 @@ def quantize_autoencoder(
     wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES]) for frames in (train.frames, validation.frames)]
     flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
     if settings.codebook_rounds:
-        books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds, rate_weight)
-    price = settled_prices(books.astype(np.float64), flat[0], rate_weight)
-    usage = entry_usage(books, flat[0], price)
+        books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds, rate_weight, settings.beam)
+    price = settled_prices(books.astype(np.float64), flat[0], rate_weight, beam=settings.beam)
+    usage = entry_usage(books, flat[0], price, settings.beam)
     device_price = None if price is None else price.astype(np.float32)
     return Int8Model(model, encoder, books, usage, device_price, found, tuned, refit)
 

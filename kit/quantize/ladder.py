@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kit.data.batches import normalised
 from kit.errors import ShapeError
 from kit.model.rvq import nearest_indices
+from kit.quantize.prices import level_search
 from kit.reference.device_path import DevicePath
 from kit.reference.normalise import lsb_bits, normalise
 from kit.reference.rvq import search
@@ -62,10 +63,18 @@ def real_values(path: DevicePath, latents: NDArray[np.int8]) -> NDArray[np.float
 
 
 def float_search(
-    latents: NDArray[np.float32], books: NDArray[np.float32], price: NDArray[np.float32] | None = None
+    latents: NDArray[np.float32], books: NDArray[np.float32], price: NDArray[np.float32] | None = None, beam: int = 1
 ) -> NDArray[np.float32]:
-    """Sum of the chosen entries, level by level, in float: [n, P, D], books [M, K, D], price [M, K] -> [n, P, D]."""
-    chosen = nearest_indices(latents, books, price)
+    """Sum of the chosen entries, level by level, in float: [n, P, D], books [M, K, D], price [M, K] -> [n, P, D].
+
+    ``beam`` is the device's: a float autoencoder that is compared with it may search as well as it does.
+    """
+    if beam == 1:
+        chosen: NDArray[Any] = nearest_indices(latents, books, price)
+    else:
+        rows = latents.reshape(-1, latents.shape[-1])
+        extra = None if price is None else price.astype(np.float64)
+        chosen = level_search(books.astype(np.float64), rows, extra, beam).reshape(*latents.shape[:-1], len(books))
     return np.asarray(sum(book[chosen[..., level]] for level, book in enumerate(books)), np.float32)
 
 
@@ -89,12 +98,14 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
     books, price = np.asarray(autoencoder.rvq.codebook, np.float32), autoencoder.rvq.bias()
 
     def trained(y: NDArray[np.float32]) -> NDArray[np.float32]:
-        sent = float_search(float_latents(autoencoder, y), books, price)
+        sent = float_search(float_latents(autoencoder, y), books, price, path.codebook.beam)
         parts = [np.asarray(autoencoder.decoder(sent[at : at + BATCH, None])) for at in range(0, len(y), BATCH)]
         return np.concatenate(parts)[:, 0, :, 0]
 
     latents = int8_latents(path, frames)
-    int8_sent = float_search(real_values(path, latents), path.codebook.float, path.codebook.price())
+    int8_sent = float_search(
+        real_values(path, latents), path.codebook.float, path.codebook.price(), path.codebook.beam
+    )
     return (
         Rung(FLOAT, trained(normalised(frames, settings.input_clip))),
         Rung(INPUT, trained(rounded)),

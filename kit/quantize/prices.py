@@ -11,35 +11,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.model.rvq import RARE_SHARE
+from kit.reference.rvq import lowest_places
 
 Books = NDArray[np.float64]
 Prices = NDArray[np.float64]
 
 SETTLING_ROUNDS = 6
 
-BLOCK_ROWS = 16384
+BLOCK_COSTS = 1 << 23
+"""Costs that are compared at a time: rows, paths and entries multiplied."""
 
 
-def level_search(books: Books, latents: NDArray[np.float32], price: Prices | None = None) -> NDArray[np.int64]:
-    """Entry of the least squared distance plus price, level by level on the residual.
+def level_search(
+    books: Books, latents: NDArray[np.float32], price: Prices | None = None, beam: int = 1
+) -> NDArray[np.int64]:
+    """Entry of the least squared distance plus price, level by level on the residual; or the M-best search's choice.
 
     Args:
         books: float64[M, K, D].
         latents: float32[n, D].
         price: float64[M, K] in squared latent units, or None.
+        beam: choices that a level leaves to the next (NUMERICS.md section 4.8).
 
     Returns:
         int64[n, M].
     """
     found = np.empty((len(latents), len(books)), np.int64)
-    for start in range(0, len(latents), BLOCK_ROWS):
-        residual = latents[start : start + BLOCK_ROWS].astype(np.float64)
-        for level, book in enumerate(books):
-            cost = np.square(book).sum(axis=1) if price is None else np.square(book).sum(axis=1) + price[level]
-            index = np.argmin(cost - 2.0 * residual @ book.T, axis=1)
-            found[start : start + BLOCK_ROWS, level] = index
-            residual = residual - book[index]
+    extra = np.zeros(books.shape[:2]) if price is None else np.asarray(price, np.float64)
+    rows = BLOCK_COSTS // (beam * books.shape[1])
+    for start in range(0, len(latents), rows):
+        block = latents[start : start + rows].astype(np.float64)
+        found[start : start + rows] = _beam(books, block, extra, beam) if beam > 1 else _nearest(books, block, extra)
     return found
+
+
+def _nearest(books: Books, residual: NDArray[np.float64], price: Prices) -> NDArray[np.int64]:
+    found = []
+    for book, extra in zip(books, price, strict=True):
+        found.append(np.argmin(np.square(book).sum(axis=1) + extra - 2.0 * residual @ book.T, axis=1))
+        residual = residual - book[found[-1]]
+    return np.stack(found, axis=1)
+
+
+def _beam(books: Books, latents: NDArray[np.float64], price: Prices, beam: int) -> NDArray[np.int64]:
+    """As the device's M-best search, in float: a path costs what its prices are, and what it leaves over."""
+    residual, paid = latents[:, None], np.zeros((len(latents), 1))
+    chosen = np.zeros((len(latents), 1, 0), np.int64)
+    for level, (book, extra) in enumerate(zip(books, price, strict=True)):
+        left = np.square(residual).sum(axis=2)[..., None] - 2.0 * (residual @ book.T) + np.square(book).sum(axis=1)
+        cost = (paid[..., None] + left + extra).reshape(len(latents), -1)
+        path, index = np.divmod(lowest_places(cost, beam if level + 1 < len(books) else 1), len(book))
+        paid = np.take_along_axis(paid, path, 1) + extra[index]
+        residual = np.take_along_axis(residual, path[..., None], 1) - book[index]
+        chosen = np.concatenate([np.take_along_axis(chosen, path[..., None], 1), index[..., None]], axis=2)
+    return chosen[:, 0]
 
 
 def settled_prices(
@@ -48,6 +73,7 @@ def settled_prices(
     rate_weight: float,
     start: Prices | None = None,
     rounds: int = SETTLING_ROUNDS,
+    beam: int = 1,
 ) -> Prices | None:
     """Prices that follow from the choices made at these prices.
 
@@ -57,6 +83,7 @@ def settled_prices(
         rate_weight: price of a bit in mean distortions of its level; 0 gives None.
         start: prices of the first choice; none without.
         rounds: repetitions; one is enough where ``start`` had settled and the codebooks have hardly moved.
+        beam: of the search.
 
     Returns:
         float64[M, K] in squared latent units, the least of each level 0; or None.
@@ -65,7 +92,7 @@ def settled_prices(
         return None
     price = start
     for _ in range(rounds):
-        chosen = level_search(books, latents, price)
+        chosen = level_search(books, latents, price, beam)
         residual = latents.astype(np.float64)
         price = np.empty(books.shape[:2])
         for level, book in enumerate(books):

@@ -26,12 +26,12 @@ frames, and noise of any strength anywhere in the range."""
 
 def random_codebook(
     rng: np.random.Generator, encoder: Encoder, M: int = 2, K: int = 16, bits: int = 8,  # noqa: N803
-    run: Callable[[NDArray[np.int8]], NDArray[np.int8]] | None = None, priced: bool = False,
+    run: Callable[[NDArray[np.int8]], NDArray[np.int8]] | None = None, priced: bool = False, beam: int = 1,
 ) -> IntegerCodebook:  # fmt: skip
     """A codebook of 8- or 16-bit entries with the largest F; its levels are latents of frames, then residuals.
 
     With prices, an entry costs up to several times the mean distortion of its level. ``run`` replaces the reference
-    encoder, int8[n, T] -> int8[n, P, D]; an opaque encoder needs one.
+    encoder, int8[n, T] -> int8[n, P, D]; an opaque encoder needs one. ``beam``: of the M-best search.
     """
     latent = encoder.graph.output_tensor
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
@@ -55,7 +55,7 @@ def random_codebook(
             peaks = np.abs(entries).max(axis=(1, 2))
             shift = np.array([max(0, int(peak).bit_length() - 7) for peak in peaks], np.int32)
             entries = np.clip(np.round(entries / 2.0 ** shift[:, None, None]), -127, 127).astype(np.int64)
-        fits = search_bounds(entries, shift, frac_bits, latent.zero_point, prices.shape[2]).fits
+        fits = search_bounds(entries, shift, frac_bits, latent.zero_point, prices.shape[2], beam).fits
         if fits and np.abs(entries).max() < 1 << (bits - 1):
             break
     return IntegerCodebook(
@@ -66,6 +66,7 @@ def random_codebook(
         latent_zero_point=latent.zero_point,
         float=(real[..., : latent.channels] * latent.scale).astype(np.float32),
         price_dims=prices.shape[2],
+        beam=beam,
     )
 
 

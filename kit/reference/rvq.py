@@ -1,4 +1,4 @@
-"""Residual vector quantization: the nearest entry per level, in exact integers (NUMERICS.md section 4)."""
+"""Residual vector quantization: the best entries level by level, in exact integers (NUMERICS.md section 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ BLOCK_ROWS = 512
 
 
 def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
-    """Index of the nearest entry per position and level; ties take the lowest index.
+    """Index of the nearest entry per position and level; ties take the lowest index. With ``codebook.beam`` above 1:
+    the indices that the M-best search ends with.
 
     ``sum (r - e)^2`` is compared without its constant ``sum r^2`` and halved. What remains, ``sum e^2 / 2 - sum r e``,
     is a multiple of 1/2 below 2^52 for every codebook, so that float64 arithmetic is exact in any order of the terms
@@ -33,7 +34,8 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
         raise ShapeError(f"latents are {latents.dtype}{list(latents.shape)}, expected int8[n, P, {codebook.dims}]")
     frames, positions, dims = latents.shape
     rows = latents.reshape(-1, dims)
-    blocks = [_search_rows(rows[at : at + BLOCK_ROWS], codebook) for at in range(0, max(1, len(rows)), BLOCK_ROWS)]
+    one_block = _search_rows if codebook.beam == 1 else _beam_rows
+    blocks = [one_block(rows[at : at + BLOCK_ROWS], codebook) for at in range(0, max(1, len(rows)), BLOCK_ROWS)]
     return np.concatenate(blocks).reshape(frames, positions, codebook.num_levels)
 
 
@@ -51,3 +53,35 @@ def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArra
         residual = residual - entries[level][indices[:, level]]
         residual[:, codebook.dims :] = 0  # a price counts in its own level alone (section 4.7)
     return indices
+
+
+def _beam_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
+    """Indices uint16[rows, M] of the M-best search (section 4.8).
+
+    Costs are sums of integers below 2^31, and their parts below 2^52: exact in float64.
+    """
+    entries, dims, rows = codebook.shifted().astype(np.float64), codebook.dims, len(latents)
+    start = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
+    residual = np.pad(start, ((0, 0), (0, codebook.price_dims))).astype(np.float64)[:, None]
+    paid, chosen = np.zeros((rows, 1)), np.zeros((rows, 1, 0), np.uint16)
+    for level, table in enumerate(entries):
+        energy = np.square(residual).sum(axis=2)[..., None]
+        distance = energy - 2.0 * (residual @ table.T) + np.square(table).sum(axis=1)
+        last = level + 1 == len(entries)
+        kept = lowest_places((paid[..., None] + distance).reshape(rows, -1), 1 if last else codebook.beam)
+        path, index = np.divmod(kept, len(table))
+        paid = np.take_along_axis(paid, path, 1) + np.square(table[index][..., dims:]).sum(axis=2)
+        residual = np.take_along_axis(residual, path[..., None], 1) - table[index]
+        residual[..., dims:] = 0
+        before = np.take_along_axis(chosen, path[..., None], 1)
+        chosen = np.concatenate([before, index[..., None].astype(np.uint16)], axis=2)
+    return chosen[:, 0]
+
+
+def lowest_places(cost: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Places of the ``count`` lowest values of each row, or of all, the lowest first; ties in the order of places."""
+    places = []
+    for _ in range(min(count, cost.shape[1])):
+        places.append(cost.argmin(axis=1))
+        cost[np.arange(len(cost)), places[-1]] = np.inf
+    return np.stack(places, axis=1)

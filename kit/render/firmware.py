@@ -162,6 +162,11 @@ def _check_parts(config: Config, encoder: Encoder, codebook: IntegerCodebook) ->
             "rebuild with kit build-firmware",
         )
     codebook.expect(num_levels=model.num_levels, num_entries=model.latent_width, dims=model.embedding_dim)
+    if codebook.beam != config.quantize.beam:
+        raise RenderError(
+            f"the codebook is for a search of beam {codebook.beam}, the configuration asks for {config.quantize.beam}",
+            "rebuild with kit build-firmware",
+        )
     if codebook.latent_zero_point != target.zero_point:
         raise RenderError(
             f"the codebook is for latent zero point {codebook.latent_zero_point}, the encoder has {target.zero_point}",

@@ -98,6 +98,7 @@ class CodebookView:
     coordinates: str
     stored: int
     stride: int
+    beam: int
 
 
 def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
@@ -147,6 +148,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
         coordinates=f"{codebook.dims} dimensions{price}",
         stored=stored,
         stride=stride,
+        beam=codebook.beam,
     )
 
 
@@ -158,7 +160,7 @@ def step_macs_max(encoder: Encoder, codebook: IntegerCodebook) -> int:
     graph = encoder.graph
     columns = [_column_macs(node, graph.tensors[node.input], graph.tensors[node.output]) for node in graph.nodes]
     engine = BATCH_MAX * max(columns) if columns else graph.macs
-    return max(engine, codebook.num_entries * (codebook.dims + codebook.price_dims))
+    return max(engine, codebook.beam * codebook.num_entries * (codebook.dims + codebook.price_dims))
 
 
 def _column_macs(node: Conv, source: TensorInfo, target: TensorInfo) -> int:

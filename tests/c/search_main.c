@@ -1,8 +1,8 @@
 /* Test program for the search: codebooks and latents from a file, indices into another, natively or on a board (its
  * input and output are those of host/runner). Cases follow each other:
  *
- *     IN:  10 words (D, price coordinates, S, N, M, bits of an entry, bits of an index, F, zero point, latents), then
- *          the tables of kit_codebook_t from rows to entry_shift, then int8 latents [n][D], each padded to whole words
+ *     IN:  11 words (D, price coordinates, S, N, M, bits of an entry, bits of an index, F, zero point, beam, latents),
+ *          then the tables of kit_codebook_t from rows to entry_shift, then int8 latents [n][D], each padded to whole words
  *     OUT: per case uint16 indices [n][M] */
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,8 @@
 #define POOL_BYTES (4u << 20)
 #endif
 
-enum { DIMS, PRICE_DIMS, STRIDE, STORED, LEVELS, ENTRY_BITS, INDEX_BITS, FRAC_BITS, ZERO_POINT, LATENTS, FIELDS };
+enum { DIMS, PRICE_DIMS, STRIDE, STORED, LEVELS, ENTRY_BITS, INDEX_BITS, FRAC_BITS, ZERO_POINT, BEAM,
+       LATENTS, FIELDS };
 
 static uint32_t pool[POOL_BYTES / 4u];
 static size_t used;
@@ -35,6 +36,28 @@ static const void *next(size_t bytes)
     }
     used += padded;
     return at;
+}
+
+static void search(const kit_codebook_t *codebook, int32_t beam, const int8_t *latent, uint16_t *index)
+{
+#if KIT_BEAM_SEARCH
+    if (beam > 1) {
+        kit_rvq_path_t paths[KIT_RVQ_BEAM_MAX];
+        unsigned count = 0;
+        for (uint8_t level = 0; level < codebook->levels; level++) {
+            count = kit_rvq_beam_level(codebook, level, latent, guarded + 4, paths, count);
+        }
+        for (uint8_t level = 0; level < codebook->levels; level++) {
+            index[level] = kit_rvq_path_index(codebook, level, paths);
+        }
+        return;
+    }
+#endif
+    (void)beam;
+    kit_rvq_begin(codebook, latent, guarded + 4);
+    for (uint8_t level = 0; level < codebook->levels; level++) {
+        index[level] = kit_rvq_level(codebook, level, guarded + 4);
+    }
 }
 
 static int run_case(const int32_t *field)
@@ -72,14 +95,15 @@ static int run_case(const int32_t *field)
     codebook.levels = (uint8_t)levels;
     codebook.residual_frac_bits = (uint8_t)field[FRAC_BITS];
     codebook.latent_zero_point = (int8_t)field[ZERO_POINT];
+#if KIT_BEAM_SEARCH
+    codebook.beam = (uint8_t)field[BEAM];
+#endif
     for (int32_t i = 0; complete && i < field[LATENTS]; i++, latent += dims) {
+        uint16_t index[8];
         memset(guarded, 0x5A, sizeof guarded);
-        kit_rvq_begin(&codebook, latent, guarded + 4);
-        for (uint8_t level = 0; level < codebook.levels; level++) {
-            const uint16_t index = kit_rvq_level(&codebook, level, guarded + 4);
-            if (!kit_io_write(&index, sizeof index)) {
-                return 0;
-            }
+        search(&codebook, field[BEAM], latent, index);
+        if (!kit_io_write(index, levels * sizeof index[0])) {
+            return 0;
         }
         for (unsigned k = 0; k < 4u; k++) {
             if (guarded[k] != 0x5A5A || guarded[4u + stride + k] != 0x5A5A) {

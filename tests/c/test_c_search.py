@@ -21,8 +21,12 @@ SOURCES = (RUNTIME / "kit_rvq.c", C_TESTS / "search_main.c")
 WIDTHS = {"both": "", "narrow": "#define KIT_CODEBOOK_BITS 8\n", "wide": "#define KIT_CODEBOOK_BITS 16\n"}
 
 
-def write_config(folder: Path, width: str = "both") -> None:
-    (folder / "kit_config.h").write_text(f"#define KIT_SAMPLE_BITS 16\n{WIDTHS[width]}")
+BEAMS = (2, 4, 8, 3, 1)
+
+
+def write_config(folder: Path, width: str = "both", beam: bool = False) -> None:
+    lines = f"#define KIT_SAMPLE_BITS 16\n#define KIT_BEAM_SEARCH {int(beam)}\n{WIDTHS[width]}"
+    (folder / "kit_config.h").write_text(lines)
 
 
 def assert_right(output: bytes, cases: Sequence[Case]) -> None:
@@ -49,8 +53,8 @@ def run_native(program: Path, folder: Path, cases: Sequence[Case]) -> None:
     assert_right((folder / "out").read_bytes(), cases)
 
 
-def build_native(compiler: str, folder: Path, width: str, flags: Sequence[str] = ()) -> Path:
-    write_config(folder, width)
+def build_native(compiler: str, folder: Path, width: str, flags: Sequence[str] = (), beam: bool = False) -> Path:
+    write_config(folder, width, beam)
     sources = [*SOURCES, RUNNER / "runner_stdio.c"]
     return compile_c(compiler, sources, (RUNTIME, RUNNER, folder), folder / "search", [*SANITIZERS, *flags])
 
@@ -60,6 +64,13 @@ def build_native(compiler: str, folder: Path, width: str, flags: Sequence[str] =
 def test_random_codebooks(compiler: str, flags: tuple[str, ...], tmp_path: Path) -> None:
     program = build_native(compiler, tmp_path, "both", flags)
     run_native(program, tmp_path, random_cases(seed(), 120, 1 << 16))
+
+
+@pytest.mark.parametrize("flags", [(), ("-DKIT_NO_SIMD",)], ids=["native", "portable"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_beams_of_random_codebooks(compiler: str, flags: tuple[str, ...], tmp_path: Path) -> None:
+    program = build_native(compiler, tmp_path, "both", flags, beam=True)
+    run_native(program, tmp_path, random_cases(seed() + 1, 120, 1 << 16, BEAMS))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -78,12 +89,20 @@ def test_extreme_shapes(shape: tuple[int, int, int], bits: int, tmp_path: Path) 
     run_native(program, tmp_path, [make_case(rng, kind, shape, bits, priced=True) for kind in KINDS])
 
 
+@pytest.mark.parametrize("shape", [(8, 1024, 64), (8, 2, 64), (2, 512, 14), (3, 4, 1), (8, 2, 1)], ids=str)
+def test_beams_of_extreme_shapes(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    program = build_native("gcc", tmp_path, "narrow", beam=True)
+    rng = np.random.default_rng(seed() + 2)
+    cases = [make_case(rng, kind, shape, 8, priced=bool(n % 2), beam=BEAMS[n % 4]) for n, kind in enumerate(KINDS)]
+    run_native(program, tmp_path, cases)
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_cores(core: str, tmp_path: Path) -> None:
     board = BOARDS[CORES[core][0]]
     need_target(board.name)
     flags = CORES[core][1] or board.cpu_flags
-    write_config(tmp_path)
+    write_config(tmp_path, beam=True)
     image, common = tmp_path / "image.elf", PORTS / "common"
     command = [board.compiler, *flags, *board.specs, "-O2", "-std=c99", *WARNINGS, "-ffunction-sections"]
     command += ["-DPOOL_BYTES=131072", "-nostartfiles", "-Wl,--gc-sections", "-T", str(common / f"{board.family}.ld")]
@@ -92,7 +111,7 @@ def test_cores(core: str, tmp_path: Path) -> None:
     sources = [*SOURCES, common / f"{board.family}_start.c", RUNNER / "runner_semihosting.c"]
     done = subprocess.run([*command, *map(str, sources), "-o", str(image)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    cases = random_cases(seed() + len(core), 90, 1 << 14)
+    cases = random_cases(seed() + len(core), 45, 1 << 14) + random_cases(seed() + 9, 45, 1 << 14, BEAMS)
     (tmp_path / "in").write_bytes(encode(cases))
     command = [*board.emulate(image), "-serial", "null"]
     command += ["-semihosting-config", "enable=on,target=native,arg=search,arg=in,arg=out"]

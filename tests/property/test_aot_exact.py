@@ -59,6 +59,11 @@ BUILDS: dict[str, dict[str, Any]] = {
         "packet": {"side_information": False},
         "quantize": {"input_clip": 8, "codebook_bits": 16},
     },
+    "beam": {
+        "signal": {"frame_samples": 64},
+        "model": {"embedding_dim": 6, "latent_width": 64, "num_levels": 3, "num_stages": 3},
+        "quantize": {"beam": 4},
+    },
     "lapped": {
         "signal": {"frame_samples": 160},
         "model": {

@@ -109,6 +109,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"signal": {"frame_samples": 326}}, ["nearest valid: 328"]),
     ({"signal": {"frame_samples": 16}, "model": {"num_stages": 4}}, ["model.num_stages = 4", "nearest valid: 3"]),
     ({"signal": {"sample_bits": 32}}, ["signal.sample_bits = 32", "nearest valid: 24"]),
+    ({"quantize": {"beam": 9}}, ["quantize.beam = 9", "nearest valid: 8"]),
+    ({"quantize": {"beam": 4}, "model": {"num_levels": 1}}, ["quantize.beam = 4", "nearest valid: 1"]),
     ({"quantize": {"input_clip": 5}}, ["quantize.input_clip = 5", "nearest valid: 4"]),
     ({"data": {"split": {"train": 0.9}}}, ["data.split", "sum to 1.2"]),
     ({"data": {"sources": []}}, ["data.sources", "at least one"]),

@@ -124,6 +124,21 @@ def test_prices_are_stored_and_restore_nothing(codebook: IntegerCodebook, tmp_pa
         assert "price_dims" not in archive.files
 
 
+def test_the_beam_is_stored_and_counts_what_was_paid_before(codebook: IntegerCodebook, tmp_path: Path) -> None:
+    made = priced(beam=4)
+    made.save(tmp_path / "codebook.npz")
+    assert IntegerCodebook.load(tmp_path / "codebook.npz").beam == 4
+    plain, counted = priced().distance_bound().distance, made.distance_bound().distance
+    assert (counted[0] - plain[0], counted[1] - plain[1]) == (0, 2**2)
+    codebook.save(tmp_path / "plain.npz")
+    assert IntegerCodebook.load(tmp_path / "plain.npz").beam == 1
+    with np.load(tmp_path / "plain.npz") as archive:
+        assert "beam" not in archive.files
+    for wrong in (0, 9):
+        with pytest.raises(ArtifactError, match=rf"beam is {wrong}, expected 1\.\.8"):
+            priced(beam=wrong)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -133,6 +133,24 @@ def test_search_with_prices() -> None:
     assert f"the largest priced distance is {max(bounds.distance)}." in text
 
 
+def test_m_best_search() -> None:
+    integer = np.array([[[3, -8], [5, -12]], [[0, 0], [-4, 8]]], np.int8)
+    parts = (integer, np.array([3, 1], np.int32), 4, 1.0, 3, integer.astype(np.float32))
+    greedy, beam = IntegerCodebook(*parts), IntegerCodebook(*parts, beam=2)
+    latent, first, second = np.array([[[5, -2]]], np.int8), *beam.shifted()
+    residuals = np.array([32, -80]) - first
+    assert residuals.tolist() == [[8, -16], [-8, 16]]
+    assert (residuals**2).sum(axis=1).tolist() == [320, 320]
+    costs = ((residuals[:, None] - second) ** 2).sum(axis=2)
+    assert costs.tolist() == [[320, 1280], [320, 0]]
+    assert search(latent, greedy).tolist() == [[[0, 0]]]
+    assert search(latent, beam).tolist() == [[[1, 1]]]
+    assert beam.dequantize(search(latent, beam)).tolist() == [[[2.0, -5.0]]]
+    text = " ".join(TEXT.split())
+    assert "(-4, 8), that is (-8, 16)" in text
+    assert "path 0 has the costs 320 and 1280, path 1 has 320 and 0. The indices are 1, 1, restored (2, -5)" in text
+
+
 def test_packing() -> None:
     indices = np.array([[5, 33], [63, 1]], np.uint16)
     for bits in (16, 24):

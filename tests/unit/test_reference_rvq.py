@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kit.errors import ShapeError
 from kit.graph.codebook import IntegerCodebook
 from kit.graph.reader import read_tflite
+from kit.quantize.prices import level_search
 from kit.reference import rvq
 from kit.reference.rvq import search
 from tests.models import random_codebook, random_encoder_tflite
+from tests.search_cases import make_case
 from tests.support import seed
 
 
@@ -53,6 +57,52 @@ def test_equals_brute_force_within_the_proven_bounds(
         assert distance <= max(bounds.distance)
 
 
+def plain_beam(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int], int]:
+    """Indices of the M-best search of one position, and the largest cost met on the way."""
+    dims, cost_max = codebook.dims, 0
+    residual = [(q - codebook.latent_zero_point) << codebook.residual_frac_bits for q in latent]
+    paths: list[tuple[int, list[int], list[int]]] = [(0, residual, [])]
+    for level, entries in enumerate(codebook.shifted().tolist()):
+        candidates = []
+        for rank, (paid, residual, chosen) in enumerate(paths):
+            for k, entry in enumerate(entries):
+                price = sum(e * e for e in entry[dims:])
+                left = [r - e for r, e in zip(residual, entry[:dims], strict=True)]
+                cost = paid + sum(r * r for r in left) + price
+                candidates.append((cost, rank, k, (paid + price, left, [*chosen, k])))
+        cost_max = max(cost_max, *(candidate[0] for candidate in candidates))
+        width = codebook.beam if level + 1 < codebook.num_levels else 1
+        paths = [candidate[3] for candidate in sorted(candidates, key=lambda c: c[:3])[:width]]
+    return paths[0][2], cost_max
+
+
+@pytest.mark.parametrize("beam", [2, 4, 8])
+@pytest.mark.parametrize("entries", [2, 16])
+@pytest.mark.parametrize("priced", [False, True])
+def test_m_best_search_equals_brute_force(
+    beam: int, entries: int, priced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rvq, "BLOCK_ROWS", 7)
+    rng = np.random.default_rng(seed() + beam)
+    case = make_case(rng, "ties", (3, entries, 5), 8, count=24, priced=priced, beam=beam)
+    got, bound = search(case.latents, case.codebook), max(case.codebook.distance_bound().distance)
+    for latent, found in zip(case.latents[:, 0].tolist(), got[:, 0].tolist(), strict=True):
+        indices, cost = plain_beam(latent, case.codebook)
+        assert found == indices
+        assert cost <= bound
+
+
+def test_m_best_search_of_two_levels_is_never_worse_and_often_better() -> None:
+    case = make_case(np.random.default_rng(seed()), "flat", (2, 64, 6), 8, count=400)
+    errors = []
+    for beam in (1, 4):
+        codebook = replace(case.codebook, beam=beam)
+        left = codebook.dequantize(search(case.latents, codebook)) / 0.5 + codebook.latent_zero_point - case.latents
+        errors.append(np.square(left).sum(axis=2)[:, 0])
+    assert (errors[1] <= errors[0]).all()  # of two levels, the path of the nearest entry is one of those kept
+    assert (errors[1] < errors[0]).mean() > 0.1
+
+
 def test_ties_take_the_lowest_index() -> None:
     entries = np.array([[[9, 9], [4, 0], [-4, 0], [0, 4], [4, 0]], [[7, 7], [1, 0], [0, 1], [1, 0], [0, -1]]], np.int8)
     integer = np.concatenate([entries, np.full((2, 3, 2), 100, np.int8)], axis=1)
@@ -68,3 +118,16 @@ def test_wrong_latents_are_refused() -> None:
         with pytest.raises(ShapeError, match=r"expected int8\[n, P, 3\]"):
             search(bad, codebook)
     assert search(np.zeros((0, 2, 3), np.int8), codebook).shape == (0, 2, 1)
+
+
+@pytest.mark.parametrize("beam", [1, 2, 8])
+@pytest.mark.parametrize("priced", [False, True])
+def test_the_float_search_of_the_quantizer_chooses_alike(beam: int, priced: bool) -> None:
+    rng = np.random.default_rng(seed() + beam)
+    case = make_case(rng, "flat", (3, 32, 6), 8, count=300, priced=priced, beam=beam)
+    codebook, dims = case.codebook, case.codebook.dims
+    rows = (case.latents[:, 0].astype(np.int64) - codebook.latent_zero_point) << codebook.residual_frac_bits
+    shifted = codebook.shifted().astype(np.float64)
+    price = np.square(shifted[..., dims:]).sum(axis=2) if priced else None
+    found = level_search(shifted[..., :dims], rows.astype(np.float32), price, beam)
+    assert np.array_equal(found, search(case.latents, codebook)[:, 0])
