@@ -270,6 +270,8 @@ class TrainConfig(Section):
     """How codebooks learn: by the gradient of their loss, or as moving averages of the latents they stand for."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99
     """What a step leaves of the moving averages: of ``codebook: ema`` and of the usage behind ``rate_weight``."""
+    beam: Annotated[int, Field(ge=1, le=8)] = 1
+    """M-best search in training, as ``quantize.beam`` on the device."""
     level_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Probability that a training frame passes through its first m < M levels only, m uniform in 1 .. M - 1."""
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
@@ -381,10 +383,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _levels_to_search(self) -> Config:
-        if self.quantize.beam > 1 and self.model.num_levels < 2:
-            raise ValueError(
-                f"quantize.beam = {self.quantize.beam}: of one level the nearest entry is the best; nearest valid: 1"
-            )
+        for key, beam in (("train", self.train.beam), ("quantize", self.quantize.beam)):
+            if beam > 1 and self.model.num_levels < 2:
+                raise ValueError(f"{key}.beam = {beam}: of one level the nearest entry is the best; nearest valid: 1")
         return self
 
     @model_validator(mode="after")

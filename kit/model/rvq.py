@@ -4,7 +4,8 @@ After SoundStream (Zeghidour et al., 2021) and VQ-VAE (van den Oord et al., 2017
 before it left over and gradients pass straight through. Codebooks follow the gradient of the codebook loss, or are
 moving averages of the latents they stand for (van den Oord et al., appendix A). Levels can be left out at random, so
 that the first ones carry as much as they can (SoundStream's quantizer dropout), and rare entries can be priced by the
-bits that an entropy coder would spend on them (entropy-constrained vector quantization: Chou et al., 1989).
+bits that an entropy coder would spend on them (entropy-constrained vector quantization: Chou et al., 1989). The search
+takes the nearest entry level by level, or keeps several choices and decides behind the last level (NUMERICS.md 4.8).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
+from kit.reference.rvq import lowest_places
 
 FloatArray = NDArray[np.float32]
 
@@ -32,7 +34,7 @@ RARE_SHARE = 0.01
 
 @keras.saving.register_keras_serializable(package="kit")
 class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
-    """Nearest entry per level on the residual.
+    """Nearest entry per level on the residual, or the choice of an M-best search.
 
     Input and output are float32 [B, 1, P, D]. ``codebook`` is float32 [M, K, D]; ``usage`` float32 [M, K] counts how
     often an entry was chosen in training since :meth:`reset_usage`, ``choices`` the same outside of training. While
@@ -52,6 +54,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         level_dropout: probability that a training frame passes the first m < M levels only, m uniform in 1 .. M - 1.
         rate_weight: price of a bit in mean distortions of the level; above 0, ``share`` float32 [M, K] and
             ``distortion`` float32 [M] are the moving averages that prices come from.
+        beam: choices that a level leaves to the next; 1: the nearest entry alone.
         seed: of the level dropout, whose stream ``draws`` (saved with the weights) continues after a resume.
     """
 
@@ -66,13 +69,14 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         decay: float = 0.99,
         level_dropout: float = 0.0,
         rate_weight: float = 0.0,
+        beam: int = 1,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.levels, self.entries, self.channels, self.beta = levels, entries, channels, beta
         self.update, self.decay, self.level_dropout = update, decay, level_dropout
-        self.rate_weight, self.seed = rate_weight, seed
+        self.rate_weight, self.beam, self.seed = rate_weight, beam, seed
         self.codebook = self.add_weight(
             shape=(levels, entries, channels),
             initializer=keras.initializers.RandomUniform(-1.0 / entries, 1.0 / entries),
@@ -98,8 +102,8 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras."""
-        names = ("levels", "entries", "channels", "beta", "update", "decay", "level_dropout", "rate_weight", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        names = ("levels", "entries", "channels", "beta", "update", "decay", "level_dropout", "rate_weight")
+        return {**super().get_config(), **{name: getattr(self, name) for name in (*names, "beam", "seed")}}
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The output has the shape of the input."""
@@ -111,11 +115,15 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         flat = ops.reshape(inputs, (-1, self.channels))
         kept = self._kept_levels(inputs) if training and self.level_dropout else None
         bias = self._prices() if self.rate_weight else None
+        best = self._best(flat, bias) if self.beam > 1 else None
         residual, loss = flat, 0.0
         counts, sums, distortions = [], [], []
         for level in range(self.levels):
             entries, here = self.codebook[level], ops.stop_gradient(residual)
-            index = _nearest(here, ops.stop_gradient(entries), None if bias is None else bias[level])
+            if best is None:
+                index = _nearest(here, ops.stop_gradient(entries), None if bias is None else bias[level])
+            else:
+                index = best[level]
             chosen = ops.one_hot(index, self.entries)
             mask = None if kept is None else ops.cast(level < kept, "float32")
             if mask is not None:
@@ -135,6 +143,10 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         self._record(bool(training), ops.stack(counts), sums, distortions)
         # Straight through: the value is the quantized latent, the gradient that of the latent itself.
         return inputs - self.active * ops.reshape(ops.stop_gradient(residual), ops.shape(inputs))
+
+    def _best(self, latents: Any, bias: Any) -> list[Any]:
+        ops = keras.ops
+        return _best_indices(ops.stop_gradient(latents), ops.stop_gradient(self.codebook), bias, self.beam)
 
     def _kept_levels(self, inputs: Any) -> Any:
         """How many levels each latent passes, int32 [B * P, 1]: equal within a frame."""
@@ -220,7 +232,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         """
         books = np.asarray(self.codebook)
         for _ in range(rounds):
-            chosen = nearest_indices(latents, books, self.bias())[0]
+            chosen = nearest_indices(latents, books, self.bias(), self.beam)[0]
             counts = [np.bincount(index, minlength=self.entries) for index in chosen.T]
             residual, distortions = latents, []
             for level, book in enumerate(books):
@@ -240,7 +252,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
 
     def indices(self, latents: FloatArray) -> NDArray[np.uint16]:
         """Chosen entries. latents: float32 [n, 1, P, D] or [n, P, D] -> uint16 [n, P, M]; ties take the lowest."""
-        return nearest_indices(np.asarray(latents, np.float32), np.asarray(self.codebook), self.bias())
+        return nearest_indices(np.asarray(latents, np.float32), np.asarray(self.codebook), self.bias(), self.beam)
 
 
 def _nearest(residual: Any, entries: Any, bias: Any = None) -> Any:
@@ -249,16 +261,38 @@ def _nearest(residual: Any, entries: Any, bias: Any = None) -> Any:
     return ops.argmin(distance if bias is None else distance + bias, axis=1)
 
 
+def _best_indices(latents: Any, books: Any, bias: Any, beam: int) -> list[Any]:
+    """Indices of the M-best search, int32 [n] per level: latents [n, D], books [M, K, D], bias [M, K] or None."""
+    levels, entries, _ = books.shape
+    residual, paid = latents[:, None], tf.zeros_like(latents[:, :1])
+    chosen: list[Any] = []
+    for level in range(levels):
+        book, extra = books[level], 0.0 if bias is None else bias[level]
+        cost = paid[..., None] + tf.reduce_sum(tf.square(residual), axis=2, keepdims=True) + extra
+        cost += tf.reduce_sum(tf.square(book), axis=1) - 2.0 * tf.matmul(residual, book, transpose_b=True)
+        kept = 1 if level + 1 == levels else min(beam, entries * residual.shape[1])
+        place = tf.math.top_k(-tf.reshape(cost, (-1, residual.shape[1] * entries)), kept).indices
+        path, index = place // entries, place % entries
+        if bias is not None:
+            paid = tf.gather(paid, path, batch_dims=1) + tf.gather(bias[level], index)
+        residual = tf.gather(residual, path, batch_dims=1) - tf.gather(book, index)
+        chosen = [*(tf.gather(before, path, batch_dims=1) for before in chosen), index]
+    return [index[:, 0] for index in chosen]
+
+
 def _mean_square(difference: Any, mask: Any) -> Any:
     """Mean of the squares over rows and columns; with a mask [n, 1], rows of mask 0 count as 0."""
     square = keras.ops.square(difference)
     return keras.ops.mean(square if mask is None else mask * square)
 
 
-def nearest_indices(latents: FloatArray, codebook: FloatArray, bias: FloatArray | None = None) -> NDArray[np.uint16]:
+def nearest_indices(
+    latents: FloatArray, codebook: FloatArray, bias: FloatArray | None = None, beam: int = 1
+) -> NDArray[np.uint16]:
     """Residual search in float. latents: [..., P, D], n frames; codebook: [M, K, D] -> uint16 [n, P, M].
 
-    ``bias`` [M, K] is added to the squared distances; without it the nearest entry is chosen.
+    ``bias`` [M, K] is added to the squared distances; without it the nearest entry is chosen. ``beam`` above 1: the
+    M-best search.
 
     Raises:
         ShapeError: the channels of latents and codebook differ.
@@ -269,6 +303,8 @@ def nearest_indices(latents: FloatArray, codebook: FloatArray, bias: FloatArray 
         )
     positions = latents.shape[-2]
     residual = latents.reshape(-1, latents.shape[-1])
+    if beam > 1:
+        return beam_indices(residual, codebook, bias, beam).reshape(-1, positions, len(codebook)).astype(np.uint16)
     found = []
     for level, entries in enumerate(codebook):
         distances = _distances(residual, entries)
@@ -276,6 +312,45 @@ def nearest_indices(latents: FloatArray, codebook: FloatArray, bias: FloatArray 
         residual = residual - entries[index]
         found.append(index.reshape(-1, positions))
     return np.stack(found, axis=-1).astype(np.uint16)
+
+
+BLOCK_COSTS = 1 << 22
+"""Costs that :func:`beam_indices` compares at a time: rows, paths and entries multiplied."""
+
+
+def beam_indices(
+    latents: NDArray[Any], codebook: NDArray[Any], bias: NDArray[Any] | None, beam: int
+) -> NDArray[np.int64]:
+    """Indices of the M-best search (NUMERICS.md section 4.8) in the arithmetic of the arguments.
+
+    Args:
+        latents: float [n, D].
+        codebook: float [M, K, D].
+        bias: float [M, K], price of each entry, or None.
+        beam: choices that a level leaves to the next.
+
+    Returns:
+        int64[n, M].
+    """
+    prices = np.zeros(codebook.shape[:2], codebook.dtype) if bias is None else bias
+    step = max(1, BLOCK_COSTS // (beam * codebook.shape[1]))
+    starts = range(0, max(1, len(latents)), step)
+    return np.concatenate([_beam_block(latents[at : at + step], codebook, prices, beam) for at in starts])
+
+
+def _beam_block(
+    latents: NDArray[Any], books: NDArray[Any], prices: NDArray[Any], beam: int
+) -> NDArray[np.int64]:
+    residual, paid = latents[:, None], np.zeros((len(latents), 1), books.dtype)
+    chosen = np.zeros((len(latents), 1, 0), np.int64)
+    for level, (book, price) in enumerate(zip(books, prices, strict=True)):
+        left = np.square(residual).sum(axis=2)[..., None] - 2.0 * (residual @ book.T) + np.square(book).sum(axis=1)
+        cost = (paid[..., None] + left + price).reshape(len(latents), -1)
+        path, index = np.divmod(lowest_places(cost, beam if level + 1 < len(books) else 1), len(book))
+        paid = np.take_along_axis(paid, path, 1) + price[index]
+        residual = np.take_along_axis(residual, path[..., None], 1) - book[index]
+        chosen = np.concatenate([np.take_along_axis(chosen, path[..., None], 1), index[..., None]], axis=2)
+    return chosen[:, 0]
 
 
 def perplexity(usage: NDArray[Any]) -> NDArray[np.float64]:

@@ -130,6 +130,7 @@ def quantize_autoencoder(
         ShapeError, TrainingError, GraphError: as the steps that it calls.
     """
     rvq, decoder = autoencoder.rvq, autoencoder.decoder
+    rvq.beam = settings.beam  # of the device, from here on
     layers = _measured(layers, rvq, decoder, settings.latent_metric, calibration)
     if rvq.rate_weight:
         rvq.rate_weight = rate_weight  # of the device, from here on

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from kit.data.batches import normalised
 from kit.errors import ShapeError
 from kit.model.rvq import nearest_indices
-from kit.quantize.prices import level_search
 from kit.reference.device_path import DevicePath
 from kit.reference.normalise import lsb_bits, normalise
 from kit.reference.rvq import search
@@ -69,12 +68,7 @@ def float_search(
 
     ``beam`` is the device's: a float autoencoder that is compared with it may search as well as it does.
     """
-    if beam == 1:
-        chosen: NDArray[Any] = nearest_indices(latents, books, price)
-    else:
-        rows = latents.reshape(-1, latents.shape[-1])
-        extra = None if price is None else price.astype(np.float64)
-        chosen = level_search(books.astype(np.float64), rows, extra, beam).reshape(*latents.shape[:-1], len(books))
+    chosen = nearest_indices(latents, books, price, beam)
     return np.asarray(sum(book[chosen[..., level]] for level, book in enumerate(books)), np.float32)
 
 

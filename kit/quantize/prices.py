@@ -10,16 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.model.rvq import RARE_SHARE
-from kit.reference.rvq import lowest_places
+from kit.model.rvq import RARE_SHARE, beam_indices
 
 Books = NDArray[np.float64]
 Prices = NDArray[np.float64]
 
 SETTLING_ROUNDS = 6
 
-BLOCK_COSTS = 1 << 23
-"""Costs that are compared at a time: rows, paths and entries multiplied."""
+BLOCK_ROWS = 16384
 
 
 def level_search(
@@ -36,35 +34,17 @@ def level_search(
     Returns:
         int64[n, M].
     """
-    found = np.empty((len(latents), len(books)), np.int64)
-    extra = np.zeros(books.shape[:2]) if price is None else np.asarray(price, np.float64)
-    rows = BLOCK_COSTS // (beam * books.shape[1])
-    for start in range(0, len(latents), rows):
-        block = latents[start : start + rows].astype(np.float64)
-        found[start : start + rows] = _beam(books, block, extra, beam) if beam > 1 else _nearest(books, block, extra)
-    return found
-
-
-def _nearest(books: Books, residual: NDArray[np.float64], price: Prices) -> NDArray[np.int64]:
-    found = []
-    for book, extra in zip(books, price, strict=True):
-        found.append(np.argmin(np.square(book).sum(axis=1) + extra - 2.0 * residual @ book.T, axis=1))
-        residual = residual - book[found[-1]]
-    return np.stack(found, axis=1)
-
-
-def _beam(books: Books, latents: NDArray[np.float64], price: Prices, beam: int) -> NDArray[np.int64]:
-    """As the device's M-best search, in float: a path costs what its prices are, and what it leaves over."""
-    residual, paid = latents[:, None], np.zeros((len(latents), 1))
-    chosen = np.zeros((len(latents), 1, 0), np.int64)
-    for level, (book, extra) in enumerate(zip(books, price, strict=True)):
-        left = np.square(residual).sum(axis=2)[..., None] - 2.0 * (residual @ book.T) + np.square(book).sum(axis=1)
-        cost = (paid[..., None] + left + extra).reshape(len(latents), -1)
-        path, index = np.divmod(lowest_places(cost, beam if level + 1 < len(books) else 1), len(book))
-        paid = np.take_along_axis(paid, path, 1) + extra[index]
-        residual = np.take_along_axis(residual, path[..., None], 1) - book[index]
-        chosen = np.concatenate([np.take_along_axis(chosen, path[..., None], 1), index[..., None]], axis=2)
-    return chosen[:, 0]
+    rows, found = latents.astype(np.float64), []
+    if beam > 1:
+        return beam_indices(rows, books, price, beam)
+    for start in range(0, len(latents), BLOCK_ROWS):
+        residual, chosen = rows[start : start + BLOCK_ROWS], []
+        for level, book in enumerate(books):
+            cost = np.square(book).sum(axis=1) if price is None else np.square(book).sum(axis=1) + price[level]
+            chosen.append(np.argmin(cost - 2.0 * residual @ book.T, axis=1))
+            residual = residual - book[chosen[-1]]
+        found.append(np.stack(chosen, axis=1))
+    return np.concatenate(found)
 
 
 def settled_prices(

@@ -156,6 +156,24 @@ def test_prices_steer_the_choice_and_codebooks_carry_them() -> None:
 
 
 
+@pytest.mark.parametrize("priced", [False, True])
+def test_a_beam_chooses_in_training_as_afterwards(priced: bool) -> None:
+    book, z = random(3, 8, 4), random(60, 1, 5, 4)
+    options = {"rate_weight": 0.4, "decay": 0.5} if priced else {}
+    rvq, greedy = started(book, beam=4, **options), started(book, **options)
+    for _ in range(4 * int(priced)):
+        rvq(z, training=True)
+        greedy(z, training=True)
+    index = rvq.indices(z)
+    assert np.array_equal(index, nearest_indices(z, np.asarray(rvq.codebook), rvq.bias(), 4))
+    sent = sum(np.asarray(rvq.codebook)[level][index[..., level]] for level in range(3))
+    np.testing.assert_allclose(np.asarray(rvq(z, training=True))[:, 0], sent, atol=1e-5)
+    if not priced:
+        errors = [np.square(np.asarray(part(z)) - z).sum() for part in (rvq, greedy)]
+        assert errors[0] < 0.95 * errors[1]
+        assert rvq.get_config()["beam"] == 4
+
+
 def test_default_quantizer_has_the_weights_it_always_had() -> None:
     rvq = build_autoencoder(small()).rvq
     assert [w.name for w in rvq.weights] == ["codebook", "usage", "active"]
