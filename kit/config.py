@@ -275,7 +275,8 @@ class TrainConfig(Section):
     level_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Probability that a training frame passes through its first m < M levels only, m uniform in 1 .. M - 1."""
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
-    """Price of one bit of an index, in mean distortions of its level: the choice minimises distortion plus price."""
+    """Price of one bit of an index, in mean distortions of its level (with a beam, of the last level): the choice
+    minimises distortion plus price."""
 
 
 class QuantizeConfig(Section):
@@ -401,7 +402,7 @@ class Config(Section):
 
     @property
     def device_rate_weight(self) -> float:
-        """Price of a bit in the device's choice of entries, in mean distortions of the level."""
+        """Price of a bit in the device's choice of entries, as ``train.rate_weight``."""
         return self.train.rate_weight if self.quantize.rate_weight is None else self.quantize.rate_weight
 
     @property

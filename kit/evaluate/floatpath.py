@@ -30,13 +30,16 @@ def evaluate_float(
 
     Args:
         config: of the build.
-        autoencoder: :class:`kit.model.autoencoder.RVQAutoencoder`; this is where TensorFlow comes in.
+        autoencoder: :class:`kit.model.autoencoder.RVQAutoencoder`; this is where TensorFlow comes in. Its search
+            gets the beam of the device.
         frames: int16 or int32 [n, T].
         refs: origin of each frame.
         split: name of the split that the frames are.
         progress: called with (frames done, frames in all).
     """
     clip = config.quantize.input_clip
+    if config.quantize.beam > 1:  # what the device is compared with searches as well as it does
+        autoencoder.rvq.beam = config.quantize.beam
     y = normalised(frames, clip)
     found = np.empty_like(y)
     for start in range(0, len(y), BATCH):

@@ -52,8 +52,8 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
             averages of how many latents an entry got per step and of their sum; the entry is their quotient.
         decay: what a training step leaves of a moving average, 0 .. 1.
         level_dropout: probability that a training frame passes the first m < M levels only, m uniform in 1 .. M - 1.
-        rate_weight: price of a bit in mean distortions of the level; above 0, ``share`` float32 [M, K] and
-            ``distortion`` float32 [M] are the moving averages that prices come from.
+        rate_weight: price of a bit in mean distortions of the level, of the last one with a beam; above 0, ``share``
+            float32 [M, K] and ``distortion`` float32 [M] are the moving averages that prices come from.
         beam: choices that a level leaves to the next; 1: the nearest entry alone.
         seed: of the level dropout, whose stream ``draws`` (saved with the weights) continues after a resume.
     """
@@ -159,12 +159,17 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         return tf.repeat(kept, positions)[:, None]
 
     def _prices(self) -> Any:
-        """What an entry costs beyond the cheapest of its level, float32 [M, K] in squared latent units."""
+        """What an entry costs beyond the cheapest of its level, float32 [M, K] in squared latent units.
+
+        A search that decides level by level weighs a bit against what its level leaves over; an M-best search decides
+        by what all levels leave over, and so do its prices.
+        """
         ops = keras.ops
         share = self.share / ops.sum(self.share, axis=1, keepdims=True) + RARE_SHARE / self.entries
         bits = -ops.log2(share)
         bits = bits - ops.min(bits, axis=1, keepdims=True)
-        return self.rate_weight * ops.expand_dims(self.distortion, 1) * bits
+        distortion = ops.expand_dims(self.distortion if self.beam == 1 else self.distortion[-1:], 1)
+        return self.rate_weight * distortion * bits
 
     def _record(self, training: bool, counts: Any, sums: list[Any], distortions: list[Any]) -> None:
         """Counts and moving averages after a batch; the latter rest while latents pass unquantized."""

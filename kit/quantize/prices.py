@@ -1,8 +1,10 @@
 """Prices of codebook entries, settled on given latents.
 
-An entry's price is what its bits cost: ``rate_weight`` mean distortions of its level per bit, its bits being -log2 of
-how often it is chosen (entropy-constrained vector quantization, Chou et al., 1989). Choice, usage and distortion depend
-on each other; here they settle by repetition. The device pays the same prices (NUMERICS.md section 4.7).
+An entry's price is what its bits cost: ``rate_weight`` mean distortions per bit, its bits being -log2 of how often it
+is chosen (entropy-constrained vector quantization, Chou et al., 1989). A search that decides level by level weighs them
+against the distortion of that level; an M-best search decides by what all levels leave over, and so do its prices:
+at those of the levels, bits of the first would cost it ten times too much. Choice, usage and distortion depend on each
+other; here they settle by repetition. The device pays the same prices (NUMERICS.md section 4.7).
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def settled_prices(
     Args:
         books: float64[M, K, D].
         latents: float32[n, D].
-        rate_weight: price of a bit in mean distortions of its level; 0 gives None.
+        rate_weight: price of a bit in mean distortions of its level, of the last level with a beam; 0 gives None.
         start: prices of the first choice; none without.
         rounds: repetitions; one is enough where ``start`` had settled and the codebooks have hardly moved.
         beam: of the search.
@@ -74,13 +76,15 @@ def settled_prices(
     for _ in range(rounds):
         chosen = level_search(books, latents, price, beam)
         residual = latents.astype(np.float64)
-        price = np.empty(books.shape[:2])
+        price, distortions = np.empty(books.shape[:2]), []
         for level, book in enumerate(books):
             index = chosen[:, level]
             residual = residual - book[index]
             share = np.bincount(index, minlength=len(book)) / len(index) + RARE_SHARE / len(book)
-            bits = -np.log2(share)
-            price[level] = rate_weight * np.square(residual).sum(axis=1).mean() * (bits - bits.min())
+            price[level] = -np.log2(share)
+            distortions.append(np.square(residual).sum(axis=1).mean())
+        price -= price.min(axis=1, keepdims=True)
+        price *= rate_weight * np.array(distortions if beam == 1 else distortions[-1:])[:, None]
     return price
 
 
