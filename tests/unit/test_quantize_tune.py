@@ -11,6 +11,7 @@ import pytest
 from kit.config import QuantizeConfig
 from kit.errors import ArtifactError, ShapeError, TrainingError
 from kit.graph.reader import read_tflite
+from kit.model.rvq import RARE_SHARE
 from kit.quantize.calibrate import calibrate
 from kit.quantize.codebook_refit import quantization_error, refit_codebook
 from kit.quantize.prices import level_search, mean_bits, settled_prices
@@ -198,6 +199,26 @@ def test_priced_codebooks_take_fewer_bits_and_their_prices_settle() -> None:
     assert bits[1] < bits[0] - 0.3
     assert np.allclose(prices, settled_prices(floats[1], train, 0.1, prices), rtol=0.3, atol=0.02 * prices.max())
     assert settled_prices(floats[0], train, 0.0) is None
+
+
+def test_a_beam_refits_codebooks_and_prices_bits_by_what_all_levels_leave() -> None:
+    random = np.random.default_rng(seed())
+    latents = random.normal(size=(6000, 3)).astype(np.float32)
+    books = np.stack([latents[:32], 0.3 * latents[100:132]])
+    train, validation = latents[:5000], latents[5000:]
+    plain = quantization_error(refit_codebook(books, train, validation, 6)[0], validation)
+    kept, figures = refit_codebook(books, train, validation, 6, beam=4)
+    assert figures.after < 0.97 * plain
+    found = kept.astype(np.float64)
+    beam = settled_prices(found, train, 0.05, rounds=1, beam=4)
+    assert beam is not None
+    chosen = level_search(found, train, None, 4)
+    left = np.square(train - sum(found[level][chosen[:, level]] for level in (0, 1))).sum(axis=1).mean()
+    for level in (0, 1):
+        share = np.bincount(chosen[:, level], minlength=32) / len(train) + RARE_SHARE / 32
+        np.testing.assert_allclose(beam[level], 0.05 * left * np.log2(share.max() / share), rtol=1e-9)
+    priced = level_search(found, validation, beam, 4)
+    assert mean_bits(priced, 32) < mean_bits(level_search(found, validation, None, 4), 32)
 
 
 def test_all_steps_together_and_each_alone(tmp_path: Path) -> None:
