@@ -267,22 +267,37 @@ def _nearest(residual: Any, entries: Any, bias: Any = None) -> Any:
 
 
 def _best_indices(latents: Any, books: Any, bias: Any, beam: int) -> list[Any]:
-    """Indices of the M-best search, int32 [n] per level: latents [n, D], books [M, K, D], bias [M, K] or None."""
+    """Indices of the M-best search, int32 [n] per level: latents [n, D], books [M, K, D], bias [M, K] or None.
+
+    The less of ``|r|^2 - 2 (r e - |e|^2 / 2)`` and what was paid, the better; the score in brackets is one product.
+    """
     levels, entries, _ = books.shape
     residual, paid = latents[:, None], tf.zeros_like(latents[:, :1])
     chosen: list[Any] = []
     for level in range(levels):
-        book, extra = books[level], 0.0 if bias is None else bias[level]
-        cost = paid[..., None] + tf.reduce_sum(tf.square(residual), axis=2, keepdims=True) + extra
-        cost += tf.reduce_sum(tf.square(book), axis=1) - 2.0 * tf.matmul(residual, book, transpose_b=True)
-        kept = 1 if level + 1 == levels else min(beam, entries * residual.shape[1])
-        place = tf.math.top_k(-tf.reshape(cost, (-1, residual.shape[1] * entries)), kept).indices
-        path, index = place // entries, place % entries
-        if bias is not None:
-            paid = tf.gather(paid, path, batch_dims=1) + tf.gather(bias[level], index)
+        book, extra = books[level], tf.zeros(entries) if bias is None else bias[level]
+        offset = -0.5 * (tf.reduce_sum(tf.square(book), axis=1) + extra)
+        rows = tf.concat([residual, tf.ones_like(residual[..., :1])], axis=2)
+        flat = tf.reshape(rows, (-1, rows.shape[2]))  # one large product, not one for each latent
+        score = tf.matmul(flat, tf.concat([book, offset[:, None]], axis=1), transpose_b=True)
+        score = tf.reshape(score, (-1, rows.shape[1], entries))
+        base = 0.5 * (paid + tf.reduce_sum(tf.square(residual), axis=2))
+        path, index = _lead(score, base, 1 if level + 1 == levels else beam)
+        paid = tf.gather(paid, path, batch_dims=1) + tf.gather(extra, index)
         residual = tf.gather(residual, path, batch_dims=1) - tf.gather(book, index)
         chosen = [*(tf.gather(before, path, batch_dims=1) for before in chosen), index]
     return [index[:, 0] for index in chosen]
+
+
+def _lead(score: Any, base: Any, count: int) -> tuple[Any, Any]:
+    """(path, entry), int32 [n, up to count] each, of the highest ``score - base``: score [n, W, K], base [n, W]."""
+    width, entries = score.shape[1:]
+    if count == 1:
+        path = tf.argmax(tf.reduce_max(score, axis=2) - base, axis=1, output_type=tf.int32)[:, None]
+        return path, tf.argmax(tf.gather(score, path, batch_dims=1), axis=2, output_type=tf.int32)
+    flat = tf.reshape(score if width == 1 else score - base[..., None], (-1, width * entries))
+    place = tf.math.top_k(flat, min(count, width * entries)).indices
+    return place // entries, place % entries
 
 
 def _mean_square(difference: Any, mask: Any) -> Any:
