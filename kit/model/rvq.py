@@ -334,7 +334,7 @@ def nearest_indices(
     return np.stack(found, axis=-1).astype(np.uint16)
 
 
-BLOCK_COSTS = 1 << 22
+BLOCK_COSTS = 1 << 19
 """Costs that :func:`beam_indices` compares at a time: rows, paths and entries multiplied."""
 
 
@@ -364,9 +364,11 @@ def _beam_block(
     residual, paid = latents[:, None], np.zeros((len(latents), 1), books.dtype)
     chosen = np.zeros((len(latents), 1, 0), np.int64)
     for level, (book, price) in enumerate(zip(books, prices, strict=True)):
-        left = np.square(residual).sum(axis=2)[..., None] - 2.0 * (residual @ book.T) + np.square(book).sum(axis=1)
-        cost = (paid[..., None] + left + price).reshape(len(latents), -1)
-        path, index = np.divmod(lowest_places(cost, beam if level + 1 < len(books) else 1), len(book))
+        cost = (residual.reshape(-1, residual.shape[2]) @ (-2.0 * book.T)).reshape(*residual.shape[:2], -1)
+        cost += (np.square(residual).sum(axis=2) + paid)[..., None]
+        cost += np.square(book).sum(axis=1) + price
+        kept = lowest_places(cost.reshape(len(latents), -1), beam if level + 1 < len(books) else 1)
+        path, index = np.divmod(kept, len(book))
         paid = np.take_along_axis(paid, path, 1) + price[index]
         residual = np.take_along_axis(residual, path[..., None], 1) - book[index]
         chosen = np.concatenate([np.take_along_axis(chosen, path[..., None], 1), index[..., None]], axis=2)

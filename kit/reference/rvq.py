@@ -35,7 +35,8 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
     frames, positions, dims = latents.shape
     rows = latents.reshape(-1, dims)
     one_block = _search_rows if codebook.beam == 1 else _beam_rows
-    blocks = [one_block(rows[at : at + BLOCK_ROWS], codebook) for at in range(0, max(1, len(rows)), BLOCK_ROWS)]
+    step = max(1, BLOCK_ROWS // codebook.beam)
+    blocks = [one_block(rows[at : at + step], codebook) for at in range(0, max(1, len(rows)), step)]
     return np.concatenate(blocks).reshape(frames, positions, codebook.num_levels)
 
 
@@ -65,10 +66,11 @@ def _beam_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[
     residual = np.pad(start, ((0, 0), (0, codebook.price_dims))).astype(np.float64)[:, None]
     paid, chosen = np.zeros((rows, 1)), np.zeros((rows, 1, 0), np.uint16)
     for level, table in enumerate(entries):
-        energy = np.square(residual).sum(axis=2)[..., None]
-        distance = energy - 2.0 * (residual @ table.T) + np.square(table).sum(axis=1)
-        last = level + 1 == len(entries)
-        kept = lowest_places((paid[..., None] + distance).reshape(rows, -1), 1 if last else codebook.beam)
+        # One large product: NumPy would make a small one of each position's paths.
+        cost = (residual.reshape(-1, residual.shape[2]) @ (-2.0 * table.T)).reshape(*residual.shape[:2], -1)
+        cost += (np.square(residual).sum(axis=2) + paid)[..., None]
+        cost += np.square(table).sum(axis=1)
+        kept = lowest_places(cost.reshape(rows, -1), codebook.beam if level + 1 < len(entries) else 1)
         path, index = np.divmod(kept, len(table))
         paid = np.take_along_axis(paid, path, 1) + np.square(table[index][..., dims:]).sum(axis=2)
         residual = np.take_along_axis(residual, path[..., None], 1) - table[index]
@@ -79,9 +81,12 @@ def _beam_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[
 
 
 def lowest_places(cost: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Places of the ``count`` lowest values of each row, or of all, the lowest first; ties in the order of places."""
-    places = []
-    for _ in range(min(count, cost.shape[1])):
-        places.append(cost.argmin(axis=1))
+    """Places of the ``count`` lowest values of each row, or of all, the lowest first; ties in the order of places.
+
+    ``cost`` [n, m] is used up.
+    """
+    places = [cost.argmin(axis=1)]
+    for _ in range(1, min(count, cost.shape[1])):
         cost[np.arange(len(cost)), places[-1]] = np.inf
+        places.append(cost.argmin(axis=1))
     return np.stack(places, axis=1)
