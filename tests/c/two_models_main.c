@@ -23,6 +23,9 @@ static int refusals_are_right(void)
     kit_engine_t *engine = &ppg[0].engine.engine;
     kit_codec_memory_t memory = {
         ppg[0].ring, ppg[0].residual, ppg[0].packet, PPG_RING_SAMPLES, PPG_RESIDUAL_VALUES, PPG_PACKET_BYTES,
+#if KIT_BEAM_SEARCH
+        NULL, 0,
+#endif
     };
     int right = kit_codec_init(codec, &ppg_model, engine, &memory) == KIT_OK;
     right &= kit_codec_init(NULL, &ppg_model, engine, &memory) == KIT_ERR_ARGUMENT;
@@ -38,6 +41,26 @@ static int refusals_are_right(void)
     return right && ppg_init(&ppg[0]) == KIT_OK;
 }
 
+/* A model with an M-best search needs memory for all of its choices. */
+static int paths_are_asked_for(void)
+{
+#if KIT_BEAM_SEARCH
+    kit_codec_memory_t memory = {
+        ecg[0].ring, ecg[0].residual, ecg[0].packet, ECG_RING_SAMPLES, ECG_RESIDUAL_VALUES, ECG_PACKET_BYTES,
+        ecg[0].paths, (uint8_t)(sizeof ecg[0].paths / sizeof ecg[0].paths[0]),
+    };
+    int right = kit_codec_init(&ecg[0].codec, &ecg_model, &ecg[0].engine.engine, &memory) == KIT_OK;
+    memory.path_count--;
+    right &= kit_codec_init(&ecg[0].codec, &ecg_model, &ecg[0].engine.engine, &memory) == KIT_ERR_MODEL;
+    memory.paths = NULL;
+    memory.path_count++;
+    right &= kit_codec_init(&ecg[0].codec, &ecg_model, &ecg[0].engine.engine, &memory) == KIT_ERR_MODEL;
+    return right && ecg_init(&ecg[0]) == KIT_OK;
+#else
+    return 1;
+#endif
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -51,7 +74,7 @@ int main(int argc, char **argv)
         ecg_init(&ecg[1]) != KIT_OK) {
         return 1;
     }
-    if (!refusals_are_right()) {
+    if (!refusals_are_right() || !paths_are_asked_for()) {
         return 3;
     }
     for (unsigned i = 0; i < INSTANCES; i++) {

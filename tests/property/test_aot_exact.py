@@ -96,14 +96,20 @@ def test_packets_and_latents_equal_the_reference(name: str, tmp_path: Path) -> N
     assert len(np.unique(rendered.expected.latents)) > 3, "latents too poor to prove anything"
 
 
-def test_two_instances_of_two_models(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beam", [1, 4])
+def test_two_instances_of_two_models(beam: int, tmp_path: Path) -> None:
     ppg = render_random(tiny_config(firmware={"symbol_prefix": "ppg"}), tmp_path / "ppg", seed())
     config = tiny_config(
-        signal={"frame_samples": 40}, model={"num_stages": 3}, quantize={"codebook_bits": 16},
+        signal={"frame_samples": 40}, model={"num_stages": 3}, quantize={"codebook_bits": 16, "beam": beam},
         firmware={"symbol_prefix": "ecg"},
     )  # fmt: skip
     ecg = render_random(config, tmp_path / "ecg", seed() + 1)
     allow_any_codebook(ppg.folder)
+    if beam > 1:
+        refused = compile_refused(ppg.folder, ecg.folder)
+        assert "ecg: its search keeps 4 choices; set KIT_BEAM_SEARCH to 1 in kit_config.h" in refused
+        header = ppg.folder / "kit_config.h"
+        header.write_text(header.read_text().replace("KIT_BEAM_SEARCH 0", "KIT_BEAM_SEARCH 1"))
     generated = [path for build in (ppg, ecg) for path in sorted(build.folder.glob("*.c"))]
     program = compile_c(
         "gcc",
@@ -115,6 +121,14 @@ def test_two_instances_of_two_models(tmp_path: Path) -> None:
     output = run_c(program, len(ppg.frames), len(ecg.frames), stdin=b"".join(x.tobytes() for x in inputs))
     packets = [build.expected.packets[order] for build in (ppg, ecg) for order in (slice(None), slice(None, None, -1))]
     assert output == b"".join(x.tobytes() for x in packets)
+
+
+def compile_refused(first: Path, second: Path) -> str:
+    """What the compiler says of the codec in ``second`` with the kit_config.h of ``first``."""
+    command = [need("gcc"), "-std=c99", "-fsyntax-only", *(f"-I{path}" for path in (RUNTIME, AOT, first, second))]
+    done = subprocess.run([*command, str(second / "ecg_codec.c")], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    return done.stderr
 
 
 def test_a_codebook_of_another_width_is_refused_by_the_compiler(tmp_path: Path) -> None:
