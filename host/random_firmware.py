@@ -63,7 +63,7 @@ def random_firmware(
     run = partial(golden_latents, model) if encoder.graph.opaque else None
     codebook = random_codebook(
         rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits, run,
-        priced=config.train.rate_weight > 0,
+        priced=config.train.rate_weight > 0, beam=config.quantize.beam,
     )  # fmt: skip
     if frames is None:
         frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)

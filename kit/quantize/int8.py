@@ -27,6 +27,8 @@ from kit.reference.encoder import encode
 SENSITIVITY_FRAMES = 256
 CODEBOOK_FRAMES = 4096
 """Training windows whose latents the codebooks are fitted to."""
+CODEBOOK_VECTORS = (163840, 40960)
+"""Their latents, and those of the validation frames that judge them: of more than twice as many, every second."""
 
 Progress = Callable[[int, int], None]
 
@@ -156,6 +158,7 @@ def quantize_autoencoder(
     books, refit = np.asarray(rvq.codebook, np.float32), None
     wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES]) for frames in (train.frames, validation.frames)]
     flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
+    flat = [rows[:: max(1, len(rows) // most)] for rows, most in zip(flat, CODEBOOK_VECTORS, strict=True)]
     if settings.codebook_rounds:
         books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds, rate_weight, settings.beam)
     price = settled_prices(books.astype(np.float64), flat[0], rate_weight, beam=settings.beam)

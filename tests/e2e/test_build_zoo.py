@@ -106,11 +106,11 @@ def test_second_build_is_all_unchanged(folder: Path) -> None:
 
 
 def test_other_model_settings_than_trained_are_refused(folder: Path) -> None:
-    text = asset("configs", f"{NAME}.yaml").read_text().replace("base_filters: 32", "base_filters: 33")
+    text = asset("configs", f"{NAME}.yaml").read_text().replace("encoder_taps: 63", "encoder_taps: 64")
     (folder / "other.yaml").write_text(text)
     done = kit_without_tensorflow("build-firmware", "--config", "other.yaml", cwd=folder)
     assert done.returncode != 0
-    assert "model.base_filters = 33, but the weights" in done.stderr
+    assert "model.encoder_taps = 64, but the weights" in done.stderr
     assert "--train" in done.stderr
 
 
