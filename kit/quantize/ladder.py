@@ -89,6 +89,7 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
     settings = path.config.quantize
     bits = lsb_bits(settings.input_clip)
     rounded = normalise(frames, bits, settings.input_shaping).y.astype(np.float32) * np.float32(2.0**-bits)
+    autoencoder.rvq.beam = path.codebook.beam  # it may search as well as the device does; prices go with the beam
     books, price = np.asarray(autoencoder.rvq.codebook, np.float32), autoencoder.rvq.bias()
 
     def trained(y: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -66,18 +66,42 @@ def _beam_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[
     residual = np.pad(start, ((0, 0), (0, codebook.price_dims))).astype(np.float64)[:, None]
     paid, chosen = np.zeros((rows, 1)), np.zeros((rows, 1, 0), np.uint16)
     for level, table in enumerate(entries):
-        # One large product: NumPy would make a small one of each position's paths.
-        cost = (residual.reshape(-1, residual.shape[2]) @ (-2.0 * table.T)).reshape(*residual.shape[:2], -1)
-        cost += (np.square(residual).sum(axis=2) + paid)[..., None]
-        cost += np.square(table).sum(axis=1)
-        kept = lowest_places(cost.reshape(rows, -1), codebook.beam if level + 1 < len(entries) else 1)
-        path, index = np.divmod(kept, len(table))
+        # |e|^2 - 2 r.e of every path and entry as one product; what is the same for all entries of a path comes later.
+        one = np.ones((residual.size // residual.shape[2], 1))
+        score = np.concatenate([residual.reshape(len(one), -1), one], axis=1) @ _columns(table)
+        base = np.square(residual).sum(axis=2) + paid
+        last = level + 1 == len(entries)
+        path, index = _first(score, base) if last else _lead(score, base, codebook.beam)
         paid = np.take_along_axis(paid, path, 1) + np.square(table[index][..., dims:]).sum(axis=2)
         residual = np.take_along_axis(residual, path[..., None], 1) - table[index]
         residual[..., dims:] = 0
         before = np.take_along_axis(chosen, path[..., None], 1)
         chosen = np.concatenate([before, index[..., None].astype(np.uint16)], axis=2)
     return chosen[:, 0]
+
+
+def _columns(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Entries [K, D] as columns that score a residual and a 1 behind it."""
+    return np.concatenate([-2.0 * table, np.square(table).sum(axis=1)[:, None]], axis=1).T
+
+
+def _first(score: NDArray[np.float64], base: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(path, entry) of the lowest cost, int64[rows, 1] each: score [rows * W, K], base [rows, W]."""
+    best = score.argmin(axis=1)
+    cost = score[np.arange(len(score)), best].reshape(base.shape) + base
+    path = cost.argmin(axis=1)[:, None]
+    return path, np.take_along_axis(best.reshape(base.shape), path, 1)
+
+
+def _lead(
+    score: NDArray[np.float64], base: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(path, entry) of the ``count`` lowest costs, int64[rows, up to count] each."""
+    entries = score.shape[1]
+    cost = score.reshape(*base.shape, entries)
+    cost += base[..., None]
+    path, index = np.divmod(lowest_places(cost.reshape(len(base), -1), count), entries)
+    return path, index
 
 
 def lowest_places(cost: NDArray[np.float64], count: int) -> NDArray[np.int64]:
