@@ -3,8 +3,7 @@
 Trained codebooks stand where the float latents of training were. Here their entries move to the means of what the
 device's encoder puts into their cells: all vectors are searched, then level after level every entry becomes the mean of
 its vectors less what the *other* levels contribute (not only those before it), and the search is repeated. Where bits
-have a price (entropy-constrained vector quantization, Chou et al., 1989), the prices are settled anew in every round;
-where they have none, entries that training left unused move to where vectors are, as they do in training.
+have a price (entropy-constrained vector quantization, Chou et al., 1989), the prices are settled anew in every round.
 """
 
 from __future__ import annotations
@@ -15,16 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
-from kit.model.rvq import revived
 from kit.quantize.prices import level_search, mean_bits, settled_prices
 
 FloatBooks = NDArray[np.float32]
-
-USAGE_VECTORS = 16384
-"""Vectors, about, that show which entries are unused."""
-
-REVIVAL_SEED = 1
-"""Of the draw of vectors that unused entries move to."""
 
 COUNT_MIN = 4
 """An entry of fewer vectors stays where it is."""
@@ -78,11 +70,7 @@ def refit_codebook(
     before, bits_before = _judged(current, validation, price, beam)
     best = _cost(before, bits_before, before, rate_weight)
     after, bits_after, kept, best_round = before, bits_before, books, 0
-    generator, few = np.random.default_rng(REVIVAL_SEED), train[:: max(1, len(train) // USAGE_VECTORS)]
     for number in range(1, rounds + 1):
-        if price is None and 2 * number <= rounds + 1:
-            usage = entry_usage(current.astype(np.float32), few, None, beam)
-            current = revived(current.astype(np.float32), usage, train, generator).astype(np.float64)
         current = _reestimated(current, train, price, beam)
         price = settled_prices(current, train, rate_weight, price, rounds=1, beam=beam)
         error, bits = _judged(current.astype(np.float32).astype(np.float64), validation, price, beam)

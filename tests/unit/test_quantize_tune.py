@@ -13,7 +13,7 @@ from kit.errors import ArtifactError, ShapeError, TrainingError
 from kit.graph.reader import read_tflite
 from kit.model.rvq import RARE_SHARE
 from kit.quantize.calibrate import calibrate
-from kit.quantize.codebook_refit import entry_usage, quantization_error, refit_codebook
+from kit.quantize.codebook_refit import quantization_error, refit_codebook
 from kit.quantize.prices import level_search, mean_bits, settled_prices
 from tests.support import seed, seeded_keras
 from tests.unit.test_quantize_calibrate import BITS, int8, waves
@@ -180,19 +180,6 @@ def test_codebooks_move_to_their_latents_and_never_do_worse() -> None:
     assert figures.best_round == 0 and np.array_equal(far, found)
     with pytest.raises(ShapeError, match="codebook"):
         refit_codebook(books, latents[:, :3], latents, 1)
-
-
-def test_entries_that_training_left_unused_come_back_where_bits_are_free() -> None:
-    random = np.random.default_rng(seed())
-    latents = random.normal(size=(4000, 3)).astype(np.float32)
-    books = np.stack([latents[:32], 0.3 * latents[100:132]])
-    books[:, 8:] = 50.0  # far from every latent
-    train, validation = latents[:3000], latents[3000:]
-    found, figures = refit_codebook(books, train, validation, 8)
-    assert figures.after < 0.7 * figures.before
-    assert (entry_usage(found, train) > 0).mean() > 0.95
-    priced, _ = refit_codebook(books, train, validation, 8, 0.1)
-    assert (entry_usage(priced, train) > 0).mean() < 0.5
 
 
 def test_priced_codebooks_take_fewer_bits_and_their_prices_settle() -> None:
