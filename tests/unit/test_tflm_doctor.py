@@ -33,7 +33,7 @@ from tests.tflm_archives import (
     tflm_root,
 )
 
-ENCODER = ROOT / "zoo" / "08x_ds8_l2" / "encoder.tflite"
+ENCODER = ROOT / "zoo" / "bench_seed" / "encoder.tflite"
 STRIPPED = "-DTF_LITE_STATIC_MEMORY -DTF_LITE_STRIP_ERROR_STRINGS"
 
 
