@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
-from kit.reference.rvq import lowest_places
+from kit.reference.rvq import beam_indices
 
 FloatArray = NDArray[np.float32]
 
@@ -332,47 +332,6 @@ def nearest_indices(
         residual = residual - entries[index]
         found.append(index.reshape(-1, positions))
     return np.stack(found, axis=-1).astype(np.uint16)
-
-
-BLOCK_COSTS = 1 << 19
-"""Costs that :func:`beam_indices` compares at a time: rows, paths and entries multiplied."""
-
-
-def beam_indices(
-    latents: NDArray[Any], codebook: NDArray[Any], bias: NDArray[Any] | None, beam: int
-) -> NDArray[np.int64]:
-    """Indices of the M-best search (NUMERICS.md section 4.8) in the arithmetic of the arguments.
-
-    Args:
-        latents: float [n, D].
-        codebook: float [M, K, D].
-        bias: float [M, K], price of each entry, or None.
-        beam: choices that a level leaves to the next.
-
-    Returns:
-        int64[n, M].
-    """
-    prices = np.zeros(codebook.shape[:2], codebook.dtype) if bias is None else bias
-    step = max(1, BLOCK_COSTS // (beam * codebook.shape[1]))
-    starts = range(0, max(1, len(latents)), step)
-    return np.concatenate([_beam_block(latents[at : at + step], codebook, prices, beam) for at in starts])
-
-
-def _beam_block(
-    latents: NDArray[Any], books: NDArray[Any], prices: NDArray[Any], beam: int
-) -> NDArray[np.int64]:
-    residual, paid = latents[:, None], np.zeros((len(latents), 1), books.dtype)
-    chosen = np.zeros((len(latents), 1, 0), np.int64)
-    for level, (book, price) in enumerate(zip(books, prices, strict=True)):
-        cost = (residual.reshape(-1, residual.shape[2]) @ (-2.0 * book.T)).reshape(*residual.shape[:2], -1)
-        cost += (np.square(residual).sum(axis=2) + paid)[..., None]
-        cost += np.square(book).sum(axis=1) + price
-        kept = lowest_places(cost.reshape(len(latents), -1), beam if level + 1 < len(books) else 1)
-        path, index = np.divmod(kept, len(book))
-        paid = np.take_along_axis(paid, path, 1) + price[index]
-        residual = np.take_along_axis(residual, path[..., None], 1) - book[index]
-        chosen = np.concatenate([np.take_along_axis(chosen, path[..., None], 1), index[..., None]], axis=2)
-    return chosen[:, 0]
 
 
 def perplexity(usage: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.model.rvq import RARE_SHARE, beam_indices
+from kit.model.rvq import RARE_SHARE
+from kit.reference.rvq import beam_indices
 
 Books = NDArray[np.float64]
 Prices = NDArray[np.float64]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,9 @@ from kit.graph.codebook import IntegerCodebook
 
 BLOCK_ROWS = 512
 """Latent positions worked on at a time, so that their distances stay in cache."""
+
+BLOCK_COSTS = 1 << 19
+"""Costs of an M-best search that are compared at a time: rows, paths and entries multiplied."""
 
 
 def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
@@ -34,10 +39,12 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
         raise ShapeError(f"latents are {latents.dtype}{list(latents.shape)}, expected int8[n, P, {codebook.dims}]")
     frames, positions, dims = latents.shape
     rows = latents.reshape(-1, dims)
-    one_block = _search_rows if codebook.beam == 1 else _beam_rows
-    step = max(1, BLOCK_ROWS // codebook.beam)
-    blocks = [one_block(rows[at : at + step], codebook) for at in range(0, max(1, len(rows)), step)]
-    return np.concatenate(blocks).reshape(frames, positions, codebook.num_levels)
+    if codebook.beam > 1:
+        found = _beam_rows(rows, codebook)
+    else:
+        starts = range(0, max(1, len(rows)), BLOCK_ROWS)
+        found = np.concatenate([_search_rows(rows[at : at + BLOCK_ROWS], codebook) for at in starts])
+    return found.reshape(frames, positions, codebook.num_levels)
 
 
 def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
@@ -61,50 +68,51 @@ def _beam_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[
 
     Costs are sums of integers below 2^31, and their parts below 2^52: exact in float64.
     """
-    entries, dims, rows = codebook.shifted().astype(np.float64), codebook.dims, len(latents)
+    entries, dims = codebook.shifted().astype(np.float64), codebook.dims
     start = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
-    residual = np.pad(start, ((0, 0), (0, codebook.price_dims))).astype(np.float64)[:, None]
-    paid, chosen = np.zeros((rows, 1)), np.zeros((rows, 1, 0), np.uint16)
-    for level, table in enumerate(entries):
-        # |e|^2 - 2 r.e of every path and entry as one product; what is the same for all entries of a path comes later.
-        one = np.ones((residual.size // residual.shape[2], 1))
-        score = np.concatenate([residual.reshape(len(one), -1), one], axis=1) @ _columns(table)
-        base = np.square(residual).sum(axis=2) + paid
-        last = level + 1 == len(entries)
-        path, index = _first(score, base) if last else _lead(score, base, codebook.beam)
-        paid = np.take_along_axis(paid, path, 1) + np.square(table[index][..., dims:]).sum(axis=2)
-        residual = np.take_along_axis(residual, path[..., None], 1) - table[index]
-        residual[..., dims:] = 0
-        before = np.take_along_axis(chosen, path[..., None], 1)
-        chosen = np.concatenate([before, index[..., None].astype(np.uint16)], axis=2)
+    prices = np.square(entries[..., dims:]).sum(axis=2)
+    return beam_indices(start.astype(np.float64), entries[..., :dims], prices, codebook.beam).astype(np.uint16)
+
+
+def beam_indices(
+    latents: NDArray[Any], books: NDArray[Any], prices: NDArray[Any] | None, beam: int
+) -> NDArray[np.int64]:
+    """Indices of the M-best search (section 4.8) in the arithmetic of the arguments.
+
+    Args:
+        latents: float [n, D].
+        books: float [M, K, D].
+        prices: float [M, K], what an entry costs besides its squared distance, or None.
+        beam: choices that a level leaves to the next.
+
+    Returns:
+        int64[n, M].
+    """
+    extra = np.zeros(books.shape[:2], books.dtype) if prices is None else prices
+    step = max(1, BLOCK_COSTS // (beam * books.shape[1]))
+    starts = range(0, max(1, len(latents)), step)
+    return np.concatenate([_beam_block(latents[at : at + step], books, extra, beam) for at in starts])
+
+
+def _beam_block(
+    latents: NDArray[Any], books: NDArray[Any], prices: NDArray[Any], beam: int
+) -> NDArray[np.int64]:
+    residual, paid = latents[:, None], np.zeros((len(latents), 1), books.dtype)
+    chosen = np.zeros((len(latents), 1, 0), np.int64)
+    for level, (book, price) in enumerate(zip(books, prices, strict=True)):
+        # One large product: NumPy would make a small one of each position's paths.
+        cost = (residual.reshape(-1, residual.shape[2]) @ (-2.0 * book.T)).reshape(*residual.shape[:2], -1)
+        cost += (np.square(residual).sum(axis=2) + paid)[..., None]
+        cost += np.square(book).sum(axis=1) + price
+        kept = _lowest_places(cost.reshape(len(latents), -1), beam if level + 1 < len(books) else 1)
+        path, index = np.divmod(kept, len(book))
+        paid = np.take_along_axis(paid, path, 1) + price[index]
+        residual = np.take_along_axis(residual, path[..., None], 1) - book[index]
+        chosen = np.concatenate([np.take_along_axis(chosen, path[..., None], 1), index[..., None]], axis=2)
     return chosen[:, 0]
 
 
-def _columns(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Entries [K, D] as columns that score a residual and a 1 behind it."""
-    return np.concatenate([-2.0 * table, np.square(table).sum(axis=1)[:, None]], axis=1).T
-
-
-def _first(score: NDArray[np.float64], base: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(path, entry) of the lowest cost, int64[rows, 1] each: score [rows * W, K], base [rows, W]."""
-    best = score.argmin(axis=1)
-    cost = score[np.arange(len(score)), best].reshape(base.shape) + base
-    path = cost.argmin(axis=1)[:, None]
-    return path, np.take_along_axis(best.reshape(base.shape), path, 1)
-
-
-def _lead(
-    score: NDArray[np.float64], base: NDArray[np.float64], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(path, entry) of the ``count`` lowest costs, int64[rows, up to count] each."""
-    entries = score.shape[1]
-    cost = score.reshape(*base.shape, entries)
-    cost += base[..., None]
-    path, index = np.divmod(lowest_places(cost.reshape(len(base), -1), count), entries)
-    return path, index
-
-
-def lowest_places(cost: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def _lowest_places(cost: NDArray[Any], count: int) -> NDArray[np.int64]:
     """Places of the ``count`` lowest values of each row, or of all, the lowest first; ties in the order of places.
 
     ``cost`` [n, m] is used up.

@@ -82,7 +82,7 @@ def plain_beam(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int],
 def test_m_best_search_equals_brute_force(
     beam: int, entries: int, priced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rvq, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(rvq, "BLOCK_COSTS", 7 * beam * entries)
     rng = np.random.default_rng(seed() + beam)
     case = make_case(rng, "ties", (3, entries, 5), 8, count=24, priced=priced, beam=beam)
     got, bound = search(case.latents, case.codebook), max(case.codebook.distance_bound().distance)
