@@ -21,9 +21,9 @@ from kit.errors import ConfigError
 Norm = Literal["batch", "layer", "none"]
 
 KERNEL = 7
-"""Taps of every encoder convolution but the 1x1 ones (SEED: kernel 7, stride 2)."""
+"""Taps of every convolution of the staged encoder but the 1x1 ones (SEED: kernel 7, stride 2), and of the decoders'."""
 DENSE_STAGES = 2
-"""Leading encoder stages with a dense convolution; the later ones are depthwise separable (SEED)."""
+"""Leading stages of the staged encoder with a dense convolution; the later ones are depthwise separable (SEED)."""
 
 _DECODER_KEYS = frozenset({"decoder", "decoder_width", "decoder_blocks"})
 """Keys of the model section that no device knows of: they choose the server's decoder."""
