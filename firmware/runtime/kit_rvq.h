@@ -1,4 +1,4 @@
-/* Residual vector quantization: nearest entry per level, or M-best search; exact in integers (NUMERICS.md section 4). */
+/* Residual vector quantization: nearest entry per level, or M-best search, in exact integers (NUMERICS.md section 4). */
 #ifndef KIT_RVQ_H
 #define KIT_RVQ_H
 
