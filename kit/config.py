@@ -108,15 +108,6 @@ class ModelConfig(Section):
     def _latent_width(cls, value: int) -> int:
         return _power_of_two("latent_width", value, 2, 1024)
 
-    @model_validator(mode="after")
-    def _sees_every_sample(self) -> ModelConfig:
-        if self.encoder == "lapped" and self.encoder_taps < self.downsampling:
-            raise ValueError(
-                f"model.encoder_taps = {self.encoder_taps}: the lapped encoder would skip samples, its stride is "
-                f"2^num_stages = {self.downsampling}; nearest valid: {self.downsampling}"
-            )
-        return self
-
     @property
     def keys_off_device(self) -> frozenset[str]:
         """Keys that no hash of a device's build counts: the decoder's, and those of the encoder that is not chosen
@@ -379,6 +370,16 @@ class Config(Section):
             raise ValueError(
                 f"model.num_stages = {self.model.num_stages}: leaves fewer than 2 latent positions of "
                 f"{samples} samples; nearest valid: {max(1, (samples // 2).bit_length() - 1)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sees_every_sample(self) -> Config:
+        taps, stride = self.model.encoder_taps, self.model.downsampling
+        if self.model.encoder == "lapped" and taps < stride:
+            raise ValueError(
+                f"model.encoder_taps = {taps}: the lapped encoder would skip samples, its stride is 2^num_stages = "
+                f"{stride}; nearest valid: {stride}"
             )
         return self
 

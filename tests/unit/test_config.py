@@ -67,6 +67,12 @@ def test_build_and_config_hashes_do_not_know_the_decoder() -> None:
     assert config_hash(plain) == config_hash(wide) != config_hash(parse_config({"name": "x", "model": {"beta": 0.5}}))
 
 
+def test_a_line_about_two_keys_shows_no_section() -> None:
+    for change in ({"model": {"encoder": "lapped", "encoder_taps": 7}}, {"signal": {"frame_samples": 322}}):
+        with pytest.raises(ConfigError, match=r"^a\.yaml: (model|signal)\.\w+ = \d+: [^{]*$"):
+            parse_config({"name": "x", **change}, "a.yaml")
+
+
 def test_hashes_know_the_taps_of_the_lapped_encoder_only() -> None:
     from kit.render.environment import config_hash
 
