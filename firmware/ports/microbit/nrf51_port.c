@@ -169,9 +169,13 @@ void kit_port_idle(void)
 {
     kit_interrupts_off();
     if (kit_rx_ring_empty(&ring)) {
-        /* A compare event at most a millisecond ahead ends the sleep when no byte does. */
-        TIMER_CC1 = ticks_now() + IDLE_TICKS_MAX;
-        kit_wait_for_interrupt();
+        /* A compare event at most a millisecond ahead ends the sleep when no byte does. Where that moment has passed by
+         * now (an emulator that its machine held up), the event would be a turn of the counter away: no sleep then. */
+        const uint32_t begun = ticks_now();
+        TIMER_CC1 = begun + IDLE_TICKS_MAX;
+        if (ticks_now() - begun < IDLE_TICKS_MAX) {
+            kit_wait_for_interrupt();
+        }
     }
     kit_interrupts_on();
 }
