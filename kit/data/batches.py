@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.config import Config
+from kit.config import Config, QuantizeConfig
 from kit.data.ahead import Ahead
 from kit.data.augment import Windows, augmented
 from kit.data.dataset import Dataset
@@ -42,6 +42,12 @@ def normalised(frames: Samples, input_clip: int) -> NDArray[np.float32]:
     # A flat frame has scale code 0 and no unit; its deviations are all zero already.
     unit = unit_codes(np.maximum(side.scale_code, 1), bits)
     return ((frames - side.mean[:, None]) / unit[:, None]).astype(np.float32)
+
+
+def rounded(frames: Samples, settings: QuantizeConfig) -> NDArray[np.float32]:
+    """Frames as the INT8 encoder sees them, in units of their scale: float32[n, T] of int16[n, T] or int32[n, T]."""
+    bits = lsb_bits(settings.input_clip)
+    return normalise(frames, bits, settings.input_shaping).y.astype(np.float32) * np.float32(2.0**-bits)
 
 
 _FRAMES_STREAM = 1
@@ -138,10 +144,12 @@ def batch_maker(dataset: Dataset, config: Config) -> Callable[[int], Batch]:
 
     def make(step: int) -> Batch:
         rng = _generator(seed, int(step))
-        clean = normalised(draw(rng, int(step)), clip)
+        frames = draw(rng, int(step))
+        clean = normalised(frames, clip)
+        seen = rounded(frames, config.quantize) if config.preprocess.rounded_input else clean
         if noise == 0.0:
-            return clean, clean
-        return clean + np.float32(noise) * rng.standard_normal((size, frame), dtype=np.float32), clean
+            return seen, clean
+        return seen + np.float32(noise) * rng.standard_normal((size, frame), dtype=np.float32), clean
 
     return make
 

@@ -55,10 +55,12 @@ class Shape:
 
 def candidate_shapes(entries: int, first_level: bool, budget_bytes: int) -> list[Shape]:
     """Shapes worth trying within ``budget_bytes``: order 0, then per groups, far and shift the most near classes."""
-    shapes = [Shape(groups, 1) for groups in (16, 8) if groups <= entries]
+    # One class for all needs no table of classes; where there is no room to spare, all slots share its one entry.
+    alone = entries.bit_length() - 1 if entries > 512 else 0
+    shapes = [Shape(groups, 1, shift=alone) for groups in (16, 8) if groups <= entries]
     for groups in (8, 16, 32):
         for far in (1, 3, FAR_MAX) if first_level else (1,):
-            for shift in (0, 2) if entries > 256 else (0,):
+            for shift in _shifts(entries):
                 fitting = [
                     Shape(groups, near, far, shift)
                     for near in (4, 8, 16, 24, 32, 48, 64)
@@ -67,6 +69,13 @@ def candidate_shapes(entries: int, first_level: bool, budget_bytes: int) -> list
                 fitting = [shape for shape in fitting if shape.table_bytes(entries) <= budget_bytes]
                 shapes += fitting[-1:]
     return list(dict.fromkeys(shape for shape in shapes if shape.table_bytes(entries) <= budget_bytes))
+
+
+def _shifts(entries: int) -> tuple[int, ...]:
+    """Shared classes worth trying: the more entries, the less flash is left for a class of each slot."""
+    if entries <= 256:
+        return (0,)
+    return (0, 2) if entries <= 512 else (0, 2, 3, 4)
 
 
 def fit_coding(

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.data.batches import normalised
+from kit.data.batches import normalised, rounded
 from kit.errors import ShapeError
 from kit.model.rvq import nearest_indices
 from kit.reference.device_path import DevicePath
-from kit.reference.normalise import lsb_bits, normalise
 from kit.reference.rvq import search
 from kit.server.executor import run
 from kit.server.spec import DecoderSpec
@@ -87,8 +86,6 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
     if not len(frames):
         raise ShapeError("the ladder needs at least one frame")
     settings = path.config.quantize
-    bits = lsb_bits(settings.input_clip)
-    rounded = normalise(frames, bits, settings.input_shaping).y.astype(np.float32) * np.float32(2.0**-bits)
     autoencoder.rvq.beam = path.codebook.beam  # it may search as well as the device does; prices go with the beam
     books, price = np.asarray(autoencoder.rvq.codebook, np.float32), autoencoder.rvq.bias()
 
@@ -103,7 +100,7 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
     )
     return (
         Rung(FLOAT, trained(normalised(frames, settings.input_clip))),
-        Rung(INPUT, trained(rounded)),
+        Rung(INPUT, trained(rounded(frames, settings))),
         Rung(LATENTS, run(decoder, int8_sent)),
         Rung(SEARCH, run(decoder, path.codebook.dequantize(search(latents, path.codebook)))),
     )

@@ -15,12 +15,13 @@ from kit.data.batches import (
     batch_maker,
     crop_table,
     normalised,
+    rounded,
     training_batches,
     training_frames,
     validation_batches,
 )
 from kit.errors import DataError
-from kit.reference.normalise import normalise
+from kit.reference.normalise import lsb_bits, normalise
 from tests.support import need_package
 
 SYNTHETIC = {"type": "synthetic", "subjects": 4, "seconds_per_subject": 20}
@@ -88,6 +89,23 @@ def test_noise_is_added_to_the_first_element_only() -> None:
     a, b = batch_maker(dataset, noisy)(3)
     assert np.array_equal(b, batch_maker(dataset, clean_only)(3)[1])
     assert a.dtype == np.float32 and abs(float((a - b).std()) - 0.1) < 0.01
+
+
+@pytest.mark.parametrize("shaping", ["none", "first"])
+def test_rounded_input_is_what_the_device_sees_and_the_target_is_not(shaping: str) -> None:
+    plain = make_config()
+    settings = plain.quantize.model_copy(update={"input_shaping": shaping})
+    preprocess = plain.preprocess.model_copy(update={"rounded_input": True})
+    config = plain.model_copy(update={"quantize": settings, "preprocess": preprocess})
+    dataset = build_dataset(config)
+    seen, clean = batch_maker(dataset, config)(3)
+    assert np.array_equal(clean, batch_maker(dataset, plain)(3)[1])
+    frames = dataset.frames("train")
+    device = normalise(frames, lsb_bits(settings.input_clip), settings.input_shaping).y
+    assert np.array_equal(rounded(frames, settings) * (128 // settings.input_clip), device)
+    whole = seen * (128 // settings.input_clip)
+    assert seen.dtype == np.float32 and np.array_equal(whole, np.rint(whole))
+    assert 0.2 < np.abs(whole - clean * (128 // settings.input_clip)).max() < (0.51 if shaping == "none" else 1.01)
 
 
 def test_steps_differ_and_resume_anywhere() -> None:
