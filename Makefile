@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/08x_ds8_l2.yaml
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile
+PYTEST_ARGS ?=
 EXECUTIONS ?= 10000000
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,12 @@ demo: setup-demo ## set up, build and validate a firmware with trained weights, 
 	@echo "Picture: runs/$(notdir $(basename $(CONFIG)))/reconstruction.png"
 
 test: setup-test ## set up and run every test
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -m alone
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 fuzz: setup-test ## the device's receiver under libFuzzer, EXECUTIONS (10 million) per target, and what that covers
 	$(BIN)/python -m tests.fuzz.run --executions $(EXECUTIONS)

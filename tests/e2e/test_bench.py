@@ -28,6 +28,8 @@ from kit.host.random_firmware import random_firmware
 from tests.firmware_folder import make_firmware
 from tests.support import need
 
+pytestmark = pytest.mark.alone
+
 BOARD = "mps2-an386"
 
 

@@ -27,6 +27,8 @@ from kit.server.bundle import Bundle
 from tests.captures import decode, read_packets
 from tests.fake_device import BUILD_HASH, LAYOUT, FakeDevice, body, other_build, write_tiny_run
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:

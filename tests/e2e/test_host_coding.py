@@ -22,6 +22,8 @@ from tests.firmware_folder import make_firmware
 from tests.models import tiny_config
 from tests.support import need, need_target, seed
 
+pytestmark = pytest.mark.alone
+
 MODEL = {"embedding_dim": 4, "latent_width": 16, "num_levels": 2, "num_stages": 2, "base_filters": 4}
 
 

@@ -20,6 +20,8 @@ from tests.firmware_folder import FRAMES, make_firmware
 from tests.models import tiny_config
 from tests.support import need_golden, need_target, seed
 
+pytestmark = pytest.mark.alone
+
 BOARDS = ("qemu:mps3-an547", "qemu:riscv-virt")
 
 

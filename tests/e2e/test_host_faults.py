@@ -29,6 +29,8 @@ from tests.fake_device import HELLO, FakeDevice, body
 from tests.firmware_folder import make_firmware
 from tests.support import ROOT, need, seed
 
+pytestmark = pytest.mark.alone
+
 BAR = "ber=1e-4,loss=0.01"
 
 

@@ -18,6 +18,8 @@ from tests.firmware_folder import make_firmware
 from tests.models import tiny_config
 from tests.support import need
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("side_information", [True, False])
 def test_frames_survive_the_whole_way(side_information: bool, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from kit.wire.messages import crc16, encode
 from tests.fake_device import HELLO, LAYOUT, FakeDevice, Fault, body
 from tests.support import seed
 
+pytestmark = pytest.mark.alone
+
 
 def test_hello_and_requests() -> None:
     lines: list[str] = []

@@ -27,6 +27,8 @@ from kit.host.ports import Port, PortFinding, find_ports, only_device, survey
 from kit.host.transport import SerialTransport, open_transport
 from tests.fake_device import BUILD_HASH, HELLO, FakeDevice, other_build, write_tiny_run
 
+pytestmark = pytest.mark.alone
+
 
 def info(device: str, **more: object) -> SimpleNamespace:
     """A port as pyserial lists it."""

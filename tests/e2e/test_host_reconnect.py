@@ -25,6 +25,8 @@ from kit.host.transport import SerialTransport
 from kit.wire.messages import Hello
 from tests.fake_device import HELLO, FakeDevice, body, other_build, write_tiny_run
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:

@@ -29,6 +29,8 @@ from tests.captures import read_packets
 from tests.firmware_folder import FRAMES, make_firmware
 from tests.support import ROOT, need, need_target
 
+pytestmark = pytest.mark.alone
+
 BULK = ("native", *(f"qemu:{name}" for name in emulated_boards()))
 LINE = ("uart:native", *(f"uart:{name}" for name in emulated_boards()))
 

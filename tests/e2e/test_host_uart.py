@@ -26,6 +26,8 @@ from kit.wire.messages import Decoded, crc16
 from tests.firmware_folder import FRAMES, make_firmware
 from tests.support import need, need_target
 
+pytestmark = pytest.mark.alone
+
 FAST = Processor(turn_us=30, turn_us_max=1000)
 SLOW = Processor(turn_us=2000, turn_us_max=17500)
 LINE_BYTES_PER_MS = 11.52

@@ -19,6 +19,8 @@ from kit.host.link import Link
 from tests.firmware_folder import make_firmware
 from tests.support import need_target
 
+pytestmark = pytest.mark.alone
+
 TARGETS = (NATIVE, *emulated_boards())
 
 

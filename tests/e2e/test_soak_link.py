@@ -19,6 +19,8 @@ from kit.host.soak_stream import StreamSoakOptions, compare_capture, soak_stream
 from tests.firmware_folder import make_firmware
 from tests.support import need, need_target
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def firmware(tmp_path_factory: pytest.TempPathFactory) -> Firmware:

@@ -14,6 +14,8 @@ from kit.host.probes import stage_numbers
 from tests.fake_device import BUILD_HASH, HELLO, FakeDevice
 from tests.firmware_folder import make_firmware
 
+pytestmark = pytest.mark.alone
+
 NUMBERS = stage_numbers()
 PROBED = replace(HELLO, probes=True, target="mps2-an386")
 STAGES = {

@@ -30,6 +30,8 @@ from kit.server.bundle import Bundle
 from tests.fake_device import BUILD_HASH, HELLO, LAYOUT, body, write_tiny_run
 from tests.support import need_package
 
+pytestmark = pytest.mark.alone
+
 HEADER = CaptureHeader(HELLO, LAYOUT, "2026-01-02T03:04:05+00:00", "/dev/fake", "fast", "", "synthetic")
 
 
