@@ -28,7 +28,7 @@ DENSE_STAGES = 2
 _DECODER_KEYS = frozenset({"decoder", "decoder_width", "decoder_blocks"})
 """Keys of the model section that no device knows of: they choose the server's decoder."""
 
-_LAPPED_KEYS = frozenset({"encoder", "encoder_taps", "encoder_filters", "encoder_mix_taps"})
+_LAPPED_KEYS = frozenset({"encoder", "encoder_taps", "encoder_filters"})
 
 _C_WORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
@@ -96,8 +96,6 @@ class ModelConfig(Section):
     """Samples that the lapped encoder's convolution sees."""
     encoder_filters: Annotated[int, Field(ge=0, le=512)] = 0
     """Rectified channels between that convolution and the head; 0: none, the convolution itself gives the latents."""
-    encoder_mix_taps: Annotated[int, Field(ge=0, le=31)] = 0
-    """Positions that a second convolution sees, between the rectified channels and the head; 0: there is none."""
     decoder: Literal["mirror", "wide"] = "mirror"
     """``mirror`` is that of the description; ``wide`` is larger and works at the latents' rate."""
     decoder_width: Annotated[int, Field(ge=8, le=512)] = 128
@@ -112,11 +110,9 @@ class ModelConfig(Section):
 
     @property
     def keys_off_device(self) -> frozenset[str]:
-        """Keys that no hash of a device's build counts: the decoder's, and those of parts of the encoder that are not
-        chosen where they came later than the first builds, whose hashes stay."""
-        if self.encoder == "staged":
-            return _DECODER_KEYS | _LAPPED_KEYS
-        return _DECODER_KEYS if self.encoder_mix_taps else _DECODER_KEYS | {"encoder_mix_taps"}
+        """Keys that no hash of a device's build counts: the decoder's, and those of the encoder that is not chosen
+        where they came later than the first builds, whose hashes stay."""
+        return _DECODER_KEYS | (_LAPPED_KEYS if self.encoder == "staged" else frozenset())
 
     @property
     def index_bits(self) -> int:
@@ -386,11 +382,6 @@ class Config(Section):
             raise ValueError(
                 f"model.encoder_taps = {taps}: the lapped encoder would skip samples, its stride is 2^num_stages = "
                 f"{stride}; nearest valid: {stride}"
-            )
-        if self.model.encoder == "lapped" and self.model.encoder_mix_taps and not self.model.encoder_filters:
-            raise ValueError(
-                f"model.encoder_mix_taps = {self.model.encoder_mix_taps}: there are no channels to mix with "
-                "model.encoder_filters = 0; nearest valid: 0"
             )
         return self
 

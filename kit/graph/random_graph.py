@@ -126,8 +126,6 @@ def _lapped_encoder(config: Config, rng: np.random.Generator) -> Model:
     model = Model(config.signal.frame_samples, config.quantize.input_clip / 128)
     if filters:
         model.layers.append(_layer(rng, "analysis_conv", taps, 1, filters, stride=stride))
-        if sizes.encoder_mix_taps:
-            model.layers.append(_layer(rng, "mix_conv", sizes.encoder_mix_taps, filters, filters))
         model.layers.append(_layer(rng, "head", 1, filters, channels, activation="NONE"))
     else:
         model.layers.append(_layer(rng, "head", taps, 1, channels, stride=stride, activation="NONE"))

@@ -61,11 +61,7 @@ def _staged(x: Any, model: ModelConfig) -> Any:
 
 
 def _lapped(x: Any, model: ModelConfig) -> Any:
-    """A convolution of stride 2^N over ``encoder_taps`` samples: the head, or [encoder_block_norm] -> ReLU -> head.
-
-    With ``encoder_mix_taps`` another convolution over that many positions -> [encoder_block_norm] -> ReLU stands before
-    the head: a position's latents then depend on what its neighbours have to say.
-    """
+    """A convolution of stride 2^N over ``encoder_taps`` samples: the head, or [encoder_block_norm] -> ReLU -> head."""
     taps, stride = model.encoder_taps, model.downsampling
     if not model.encoder_filters:
         return _head(x, model, taps, stride)
@@ -74,14 +70,7 @@ def _lapped(x: Any, model: ModelConfig) -> Any:
         model.encoder_filters, (1, taps), strides=(1, stride), padding="same", use_bias=bias, name="analysis_conv"
     )(x)
     x = normalised(x, model.encoder_block_norm, "analysis_norm")
-    x = keras.layers.ReLU(name="analysis_relu")(x)
-    if model.encoder_mix_taps:
-        x = keras.layers.Conv2D(
-            model.encoder_filters, (1, model.encoder_mix_taps), padding="same", use_bias=bias, name="mix_conv"
-        )(x)
-        x = normalised(x, model.encoder_block_norm, "mix_norm")
-        x = keras.layers.ReLU(name="mix_relu")(x)
-    return _head(x, model, 1, 1)
+    return _head(keras.layers.ReLU(name="analysis_relu")(x), model, 1, 1)
 
 
 def _head(x: Any, model: ModelConfig, taps: int, stride: int) -> Any:

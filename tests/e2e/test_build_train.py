@@ -177,7 +177,10 @@ def test_output_folder_that_cannot_be_written(folder: Path, tmp_path: Path) -> N
     assert "cannot" in done.stderr
 
 
-def test_training_without_recordings_says_how_to_give_them(tmp_path: Path) -> None:
+def test_training_without_recordings_says_how_to_give_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KIT_DATA", raising=False)
     text = CONFIG.split("data:")[0] + "data: {sources: [{type: npz, folder: ppg, dataset: mine}]}\n"
     (tmp_path / "npz.yaml").write_text(text)
     done = kit("build-firmware", "--config", "npz.yaml", "--train", cwd=tmp_path)

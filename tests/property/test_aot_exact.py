@@ -81,14 +81,6 @@ BUILDS: dict[str, dict[str, Any]] = {
         "model": {"embedding_dim": 6, "latent_width": 4, "num_levels": 5, "num_stages": 5},
         "quantize": {"codebook_bits": 16},
     },
-    "lapped_and_mixed": {
-        "signal": {"frame_samples": 160},
-        "model": {
-            "embedding_dim": 14, "latent_width": 1024, "num_stages": 4, "encoder": "lapped", "encoder_taps": 47,
-            "encoder_filters": 24, "encoder_mix_taps": 3,
-        },
-        "quantize": {"beam": 4},
-    },
 }
 
 

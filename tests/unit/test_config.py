@@ -54,7 +54,6 @@ def test_model_section_has_the_described_keys_and_defaults() -> None:
         "encoder": "staged",
         "encoder_taps": 63,
         "encoder_filters": 0,
-        "encoder_mix_taps": 0,
         "decoder": "mirror",
         "decoder_width": 128,
         "decoder_blocks": 5,
@@ -80,9 +79,9 @@ def test_hashes_know_the_taps_of_the_lapped_encoder_only() -> None:
     def hashed(**model: Any) -> str:
         return config_hash(parse_config({"name": "x", "model": model}))
 
-    assert hashed() == hashed(encoder_taps=31, encoder_filters=8, encoder_mix_taps=3)
-    lapped = [{}, {"encoder_taps": 31}, {"encoder_filters": 8}, {"encoder_filters": 8, "encoder_mix_taps": 3}]
-    assert len({hashed(), *(hashed(encoder="lapped", **model) for model in lapped)}) == 5
+    assert hashed() == hashed(encoder_taps=31, encoder_filters=8)
+    lapped = [{}, {"encoder_taps": 31}, {"encoder_filters": 8}]
+    assert len({hashed(), *(hashed(encoder="lapped", **model) for model in lapped)}) == 4
 
 
 def test_dump_is_complete_and_round_trips() -> None:
@@ -104,10 +103,6 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"model": {"encoder": "lapped", "encoder_taps": 7}},
         ["model.encoder_taps = 7", "2^num_stages = 8", "nearest valid: 8"],
-    ),
-    (
-        {"model": {"encoder": "lapped", "encoder_mix_taps": 3}},
-        ["model.encoder_mix_taps = 3", "model.encoder_filters = 0", "nearest valid: 0"],
     ),
     ({"model": {"encoder": "laped"}}, ["encoder = 'laped'", "nearest valid: lapped"]),
     ({"model": {"encoder_block_norm": "bach"}}, ["encoder_block_norm = 'bach'", "nearest valid: batch"]),

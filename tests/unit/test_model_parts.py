@@ -78,21 +78,6 @@ def test_lapped_encoder_with_channels_between() -> None:
     assert names == ["analysis_conv", "analysis_norm", "analysis_relu", "head_conv"]
 
 
-def test_lapped_encoder_with_a_second_convolution() -> None:
-    keys = {"encoder": "lapped", "encoder_taps": 31, "encoder_filters": 24, "encoder_mix_taps": 3}
-    encoder = build_encoder(config(**keys, encoder_block_norm="none"))
-    assert [layer.name for layer in encoder.layers[1:]] == [
-        "analysis_conv", "analysis_relu", "mix_conv", "mix_relu", "head_conv",
-    ]  # fmt: skip
-    mix = encoder.get_layer("mix_conv")
-    assert (mix.kernel_size, mix.strides, mix.filters, mix.use_bias) == ((1, 3), (1, 1), 24, True)
-    assert encoder.output_shape == (None, 1, 40, 16)
-    assert encoder.count_params() == 31 * 24 + 24 + 3 * 24 * 24 + 24 + 24 * 16 + 16
-    normed = build_encoder(config(**keys))
-    assert [layer.name for layer in normed.layers[4:6]] == ["mix_conv", "mix_norm"]
-    assert not normed.get_layer("mix_conv").use_bias
-
-
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_bias_only_where_no_batch_norm_follows(norm: str) -> None:
     encoder = build_encoder(config(encoder_block_norm=norm, encoder_head_norm=norm))
