@@ -64,6 +64,17 @@ def test_what_cannot_be_saved_is_left_uniform() -> None:
         fit_coding(noise, noise, 4)
 
 
+def test_two_levels_of_1024_entries_both_get_a_model() -> None:
+    """Half of the flash has room for their places and weights, if all slots share one class."""
+    rng = np.random.default_rng(seed())
+    skewed = np.minimum(rng.geometric(0.01, (400, 20, 2)), 1024) - 1
+    train, validation = skewed[:300].astype(np.uint16), skewed[300:].astype(np.uint16)
+    model = fit_coding(train, validation, 10, contexts=False)
+    assert model.table_bytes <= TABLE_BYTES_MAX and not any(level.uniform for level in model.levels)
+    assert all(mean_bits(validation, number, list(model.levels[: number + 1])) < 8.7 for number in range(2))
+    assert any(shape.near > 1 for shape in candidate_shapes(1024, True, TABLE_BYTES_MAX // 2))
+
+
 @pytest.mark.parametrize("entries_", [2, 16, 256, 1024])
 def test_shapes_fit_their_budget(entries_: int) -> None:
     for budget in (0, 700, 2048, 4096):
