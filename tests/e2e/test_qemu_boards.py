@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +22,7 @@ from kit.host.firmware import Firmware
 from kit.host.image_runner import ImageRunner
 from kit.host.link import Link
 from tests.firmware_folder import make_firmware
-from tests.support import need_target
+from tests.support import need_target, seed
 
 pytestmark = pytest.mark.alone
 
@@ -79,6 +84,40 @@ def check_stream(link: Link, mode: str, count: int, bodies: list[bytes]) -> None
     assert (end.integer("state"), end.integer("packets"), end.integer("dropped")) == (2, count, 0)
     if mode == "realtime":
         assert all(abs((b - a) % 65536 - 1000) <= 1 for a, b in pairwise(times))
+
+
+@contextmanager
+def held_up(process: int) -> Iterator[None]:
+    """The machine gives a process no time for 2 ms, again and again."""
+    done, rng = threading.Event(), np.random.default_rng(seed())
+
+    def hold() -> None:
+        while not done.wait(rng.uniform(0.0002, 0.001)):
+            os.kill(process, signal.SIGSTOP)
+            time.sleep(0.002)
+            os.kill(process, signal.SIGCONT)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_stream_in_real_time_outlasts_hold_ups(firmware: Firmware, target: str) -> None:
+    """What wakes a sleeping port must not be missed when its moment passes unseen; a port that can miss it stands still in
+    every second or third run of this test."""
+    bodies = [packet.tobytes() for packet in read_npz(firmware.artifacts / "vectors.npz")["packets"]]
+    with start(firmware, target) as device, Link.open(device.port) as link:
+        link.hello()
+        link.stream_start("realtime", 4)
+        with held_up(device._process.pid):
+            for seq in range(4):
+                message = link.receive(10.0)
+                assert message is not None and message.name == "PACKET"
+                assert message.data("body") == bodies[seq % link.device.embedded_frames]
 
 
 def test_a_busy_line_survives_garbage(firmware: Firmware, target: str) -> None:
