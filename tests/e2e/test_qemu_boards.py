@@ -107,7 +107,7 @@ def held_up(process: int) -> Iterator[None]:
 
 
 def test_a_stream_in_real_time_outlasts_hold_ups(firmware: Firmware, target: str) -> None:
-    """What wakes a sleeping port must not be missed when its moment passes unseen; a port that can miss it stands still in
+    """What wakes a sleeping port must not be missed when its moment passes unseen; one that can miss it stands still in
     every second or third run of this test."""
     bodies = [packet.tobytes() for packet in read_npz(firmware.artifacts / "vectors.npz")["packets"]]
     with start(firmware, target) as device, Link.open(device.port) as link:
