@@ -404,6 +404,12 @@ class Config(Section):
         return self.signal.frame_samples // self.model.downsampling
 
     @property
+    def training_input(self) -> dict[str, Any]:
+        """What of the quantize section shapes a training: the input's clip, and its shaping where it is rounded."""
+        shaping = {"input_shaping": self.quantize.input_shaping} if self.preprocess.rounded_input else {}
+        return {"input_clip": self.quantize.input_clip, **shaping}
+
+    @property
     def device_rate_weight(self) -> float:
         """Price of a bit in the device's choice of entries, as ``train.rate_weight``."""
         return self.train.rate_weight if self.quantize.rate_weight is None else self.quantize.rate_weight

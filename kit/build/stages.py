@@ -187,7 +187,7 @@ def stage_list(context: Context) -> list[Stage]:
         head = [
             Stage("dataset", "Recordings", (), ("dataset.json",), ("signal", "data"), make_dataset, _dataset_hash),
             Stage("train", "Training", ("dataset.json",), ("autoencoder.keras", "encoder.keras", "history.csv"),
-                  ("signal", "model", "data", "preprocess", "train"), train_float, _input_clip),
+                  ("signal", "model", "data", "preprocess", "train"), train_float, _training_input),
             Stage("quantize", "INT8 encoder and integer codebook",
                   ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz", TUNED),
                   (*model, "train", "preprocess", "firmware"), export_int8),
@@ -228,8 +228,8 @@ def _fits_coding(context: Context) -> bool:
     return context.train or (_is_range_coded(context) and not entry_for(context.config).has_coding)
 
 
-def _input_clip(context: Context) -> str:
-    return str(context.config.quantize.input_clip)
+def _training_input(context: Context) -> str:
+    return " ".join(str(value) for value in context.config.training_input.values())
 
 
 def _zoo_hash(context: Context) -> str:

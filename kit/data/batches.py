@@ -125,7 +125,7 @@ def crop_table(dataset: Dataset, random_crop: bool) -> CropTable:
 
 
 def batch_maker(dataset: Dataset, config: Config) -> Callable[[int], Batch]:
-    """Function from step number to (noisy, clean) float32[B, T] of that training step.
+    """Function from step number to (seen, clean) float32[B, T] of that step; seen may be rounded and noisy.
 
     Raises:
         DataError: no training window in any dataset.

@@ -66,7 +66,7 @@ def fingerprint(config: Config) -> str:
     """16 hex digits over everything that shapes a training, wherever the recordings are."""
     sections = config.model_dump(mode="json", include={"signal", "model", "data", "preprocess", "train"})
     sections["data"].pop("root")
-    sections["input_clip"] = config.quantize.input_clip
+    sections.update(config.training_input)
     return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -280,3 +280,14 @@ def test_fingerprint_covers_the_settings_but_not_the_place() -> None:
     config = tiny()
     moved = config.model_copy(update={"data": config.data.model_copy(update={"root": "elsewhere"})})
     assert fingerprint(moved) == fingerprint(config) != fingerprint(tiny(seed=2))
+
+
+def test_fingerprint_knows_the_shaping_of_an_input_that_training_sees_rounded() -> None:
+    def with_shaping(shaping: str, rounded: bool) -> str:
+        config = tiny()
+        quantize = config.quantize.model_copy(update={"input_shaping": shaping})
+        preprocess = config.preprocess.model_copy(update={"rounded_input": rounded})
+        return fingerprint(config.model_copy(update={"quantize": quantize, "preprocess": preprocess}))
+
+    assert with_shaping("none", False) == with_shaping("first", False)
+    assert len({with_shaping("none", True), with_shaping("first", True), with_shaping("none", False)}) == 3
