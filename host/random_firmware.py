@@ -35,7 +35,9 @@ def _fixed(config: Config) -> Config:
 
 def _coding(config: Config, indices: NDArray[np.uint16]) -> CodingModel | None:
     """A coding model fitted to the very frames it will code; None where indices have a fixed width."""
-    return None if config.packet.coding == "fixed" else fit_coding(indices, indices, config.model.index_bits)
+    if config.packet.coding == "fixed":
+        return None
+    return fit_coding(indices, indices, config.model.index_bits, network=config.packet.context == "network")
 
 
 def random_firmware(

@@ -270,6 +270,9 @@ class TrainConfig(Section):
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
     """Price of one bit of an index, in mean distortions of its level (with a beam, of the last level): the choice
     minimises distortion plus price."""
+    rate_bits: Annotated[float, Field(gt=0.0, le=80.0)] | None = None
+    """Bits that a position's indices shall take, all levels together, by the entropy of each level: the price of a bit
+    is steered there, in the place of ``rate_weight``. Contexts take further bits off (``packet.coding: range``)."""
 
 
 class QuantizeConfig(Section):
@@ -295,6 +298,8 @@ class QuantizeConfig(Section):
     """Rounds of refitting the codebooks to INT8 latents; 0: none."""
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
     """Price of a bit on the device, where it is not that of training (``train.rate_weight``): trims the payload."""
+    rate_bits: Annotated[float, Field(gt=0.0, le=80.0)] | None = None
+    """Bits of a position's indices on the device, where they are not those of training (``train.rate_bits``)."""
     refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
 
     @field_validator("input_clip")
@@ -312,6 +317,15 @@ class PacketConfig(Section):
     """Frames that share one header and check value: fewer bytes, but the first of them waits for the last."""
     coding: Literal["fixed", "range"] = "fixed"
     """Indices in B bits each, or range-coded: fewer bytes, of a number that varies from frame to frame."""
+    context: Literal["classes", "network"] = "classes"
+    """What predicts the next index of the first level, where they are range-coded: classes of the two before it, or a
+    network that reads the eight before it."""
+
+    @model_validator(mode="after")
+    def _context(self) -> PacketConfig:
+        if self.context == "network" and self.coding == "fixed":
+            raise ValueError("context: network predicts range-coded indices only; nearest valid: coding: range")
+        return self
 
 
 class FirmwareConfig(Section):
@@ -398,6 +412,18 @@ class Config(Section):
             raise ValueError("train.level_dropout: there is no level to drop at model.num_levels = 1; nearest valid: 0")
         return self
 
+    @model_validator(mode="after")
+    def _one_rate(self) -> Config:
+        train, device, most = self.train, self.quantize, self.model.num_levels * self.model.index_bits
+        if train.rate_bits is not None and (train.rate_weight or device.rate_weight is not None):
+            raise ValueError("train.rate_bits steers what rate_weight would set; nearest valid: no rate_weight")
+        if device.rate_bits is not None and train.rate_bits is None:
+            raise ValueError("quantize.rate_bits trims train.rate_bits, which is not given; nearest valid: rate_weight")
+        for key, bits in (("train", train.rate_bits), ("quantize", device.rate_bits)):
+            if bits is not None and bits > most:
+                raise ValueError(f"{key}.rate_bits = {bits} for indices of {most} bits; nearest valid: {most}")
+        return self
+
     @property
     def latent_positions(self) -> int:
         """Latent positions per frame: T / 2^N."""
@@ -412,7 +438,14 @@ class Config(Section):
     @property
     def device_rate_weight(self) -> float:
         """Price of a bit in the device's choice of entries, as ``train.rate_weight``."""
+        if self.train.rate_bits is not None:
+            return 0.0
         return self.train.rate_weight if self.quantize.rate_weight is None else self.quantize.rate_weight
+
+    @property
+    def device_rate_bits(self) -> float | None:
+        """Bits that the device's choice of entries is steered to, as ``train.rate_bits``; None where it is not."""
+        return self.train.rate_bits if self.quantize.rate_bits is None else self.quantize.rate_bits
 
     @property
     def compression_ratio(self) -> float:

@@ -72,7 +72,7 @@ def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> 
     coding = None
     if config.packet.coding == "range":
         found = DevicePath(encoder, codebook, fixed).run(samples).indices
-        coding = fit_coding(found, found, model_config.index_bits)
+        coding = fit_coding(found, found, model_config.index_bits, network=config.packet.context == "network")
     expected = DevicePath(encoder, codebook, config, coding=coding).run(samples)
     vectors = Vectors(samples, expected.packets, "random")
     arrays = None if coding is None else coding.arrays()

@@ -14,6 +14,7 @@ from kit.graph.store import SCHEMA
 from kit.render.coding import coding_view
 from kit.render.environment import RUNTIME_ABI, Origin, render_template
 from kit.wire.coding import CodingModel, LevelModel, best_scale
+from kit.wire.context import ContextNetwork
 
 
 def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -> LevelModel:
@@ -31,8 +32,9 @@ def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -
         rows[:] = rng.choice([0, 15], rows.shape)  # as uneven as weights can be
     parts = [members[begin:end] for begin, end in itertools.pairwise(first)]
     count = -(-entries >> shift)
-    return LevelModel(
-        slot=rng.permutation(entries).astype(np.uint16),
+    in_place = rng.random() < 0.3
+    level = LevelModel(
+        slot=np.arange(entries, dtype=np.uint16) if in_place else rng.permutation(entries).astype(np.uint16),
         first=first,
         members=members,
         member_scale=np.concatenate([best_scale(part[None]) for part in parts]),
@@ -42,14 +44,45 @@ def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -
         far=far,
         shift=shift,
     )
+    return with_network(rng, level) if first_level and rng.random() < 0.5 else level
 
 
-def random_model(rng: np.random.Generator, num_levels: int, index_bits: int) -> CodingModel:
-    """A model whose tables fit; levels that do not are uniform."""
+def with_network(rng: np.random.Generator, level: LevelModel) -> LevelModel:
+    """The level with a network of any size, of small weights or of the largest there are, in the place of its rows."""
+    width = int(rng.integers(1, 9))
+    past, units, groups = int(rng.integers(1, 9)), int(rng.integers(1, 33)), level.groups
+
+    def some(dtype: type, *shape: int) -> NDArray[np.int8]:
+        limits = np.iinfo(dtype)
+        if rng.random() < 0.3:
+            return rng.choice([limits.min, limits.max], shape).astype(dtype)
+        return np.clip(rng.normal(0, limits.max * rng.choice([0.1, 0.4]), shape), limits.min, limits.max).astype(dtype)
+
+    network = ContextNetwork(
+        embedding=some(np.int8, groups + 1, width),
+        hidden=some(np.int8, units, past * width),
+        hidden_bias=some(np.int16, units).astype(np.int16),
+        output=some(np.int8, groups, units),
+        output_bias=some(np.int16, groups).astype(np.int16),
+    )
+    none = {"context": np.zeros(0, np.uint8), "rows": np.zeros((0, 0), np.uint8), "row_scale": np.zeros(0, np.uint16)}
+    return dataclasses.replace(level, **none, far=1, shift=0, network=network)
+
+
+def random_model(
+    rng: np.random.Generator, num_levels: int, index_bits: int, network: bool | None = None
+) -> CodingModel:
+    """A model whose tables fit; levels that do not are uniform.
+
+    Args:
+        network: that the first level has one, or has none; either, if not given.
+    """
     levels: list[LevelModel] = []
     for number in range(num_levels):
-        for _ in range(4):
+        for _ in range(4 if number or network is None else 100):
             level = random_level(rng, index_bits, number == 0)
+            if number == 0 and network is not None and network != (level.network is not None):
+                continue
             try:
                 CodingModel(index_bits, (*levels, level))
             except ArtifactError:
@@ -57,7 +90,8 @@ def random_model(rng: np.random.Generator, num_levels: int, index_bits: int) -> 
             break
         else:
             level = LevelModel.without_model()
-        levels.append(LevelModel.without_model() if rng.random() < 0.1 else level)
+        wanted = number == 0 and network is not None
+        levels.append(LevelModel.without_model() if rng.random() < 0.1 and not wanted else level)
     return CodingModel(index_bits, tuple(levels))
 
 
@@ -70,19 +104,21 @@ def likely_indices(rng: np.random.Generator, model: CodingModel, frames: int, po
     return mixed.astype(np.uint16)
 
 
-def header_text(model: CodingModel) -> str:
-    """``coding.h`` of a model under the prefix ``ppg``."""
+def header_text(model: CodingModel, name: str = "ppg") -> str:
+    """``coding.h`` of a model under the prefix ``name``."""
 
     @dataclasses.dataclass
     class Names:
-        prefix: str = "ppg"
-        upper: str = "PPG"
+        prefix: str = name
+        upper: str = name.upper()
 
     origin = Origin("0", "0" * 16, "0", "0", SCHEMA, RUNTIME_ABI)
-    return render_template("coding.h.j2", origin, {"model": Names(), "coding": coding_view(model, "ppg")})
+    return render_template("coding.h.j2", origin, {"model": Names(), "coding": coding_view(model, name)})
 
 
 def write_header(model: CodingModel, folder: Path) -> None:
     """``coding.h``, and the kit_config.h that it needs."""
     (folder / "coding.h").write_text(header_text(model))
-    (folder / "kit_config.h").write_text("#define KIT_SAMPLE_BITS 16\n#define KIT_RANGE_CODING 1\n")
+    network = int(model.levels[0].network is not None)
+    defines = {"KIT_SAMPLE_BITS": 16, "KIT_RANGE_CODING": 1, "KIT_CODING_NETWORK": network}
+    (folder / "kit_config.h").write_text("".join(f"#define {key} {value}\n" for key, value in defines.items()))

@@ -31,7 +31,7 @@ static void coding_init(kit_codec_t *codec, const kit_codec_memory_t *memory)
 static void coding_begin(kit_codec_t *codec)
 {
     if (codec->model->coding != NULL) {
-        kit_coder_begin(codec->coder, codec->code, kit_model_index_bytes(codec->model));
+        kit_coder_begin(codec->coder, codec->model->coding, codec->code, kit_model_index_bytes(codec->model));
     }
 }
 

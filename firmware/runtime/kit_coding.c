@@ -1,13 +1,16 @@
 #include "kit_coding.h"
 
 #include <stddef.h>
+#include <string.h>
+
+#include "kit_coding_network.h"
 
 #define RANGE_MIN ((uint32_t)1 << 24)
 
 /* Weight of each code: 0, then steps of 4/3 and 3/2 in turn. */
 static const uint16_t WEIGHTS[16] = {0, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384};
 
-void kit_coder_begin(kit_coder_t *coder, uint8_t *bytes, uint16_t capacity)
+void kit_coder_begin(kit_coder_t *coder, const kit_coding_level_t *levels, uint8_t *bytes, uint16_t capacity)
 {
     coder->bytes = bytes;
     coder->low = 0;
@@ -18,6 +21,11 @@ void kit_coder_begin(kit_coder_t *coder, uint8_t *bytes, uint16_t capacity)
     coder->above = 0;
     coder->far_class = 0;
     coder->started = 0;
+#if KIT_CODING_NETWORK
+    memset(coder->past, levels[0].groups, sizeof coder->past);
+#else
+    (void)levels;
+#endif
 }
 
 /* Append the top byte of low. */
@@ -109,41 +117,65 @@ static unsigned context_row(const kit_coder_t *coder, const kit_coding_level_t *
     return (level->context[coder->near >> level->shift] & 63u) * level->far_classes + coder->far_class;
 }
 
-/* The index at `place` of level `number` was coded; later ones depend on it. */
-static void remember(kit_coder_t *coder, const kit_coding_level_t *level, uint8_t number, unsigned place)
+/* The index at `place`, in `group` of level `number`, was coded; later ones depend on it. */
+static void remember(kit_coder_t *coder, const kit_coding_level_t *level, uint8_t number, unsigned place, unsigned group)
 {
     coder->above = (uint16_t)place;
-    if (number == 0 && level->slot != NULL) {
-        if (coder->started != 0) {
-            coder->far_class = (uint8_t)(level->context[coder->near >> level->shift] >> 6);
-        }
-        coder->near = (uint16_t)place;
-        coder->started = 1;
+    if (number != 0 || level->groups == 0) {
+        return;
     }
+#if KIT_CODING_NETWORK
+    if (level->network != NULL) {
+        memmove(coder->past + 1, coder->past, sizeof coder->past - 1u);
+        coder->past[0] = (uint8_t)group;
+        return;
+    }
+#endif
+    (void)group;
+    if (coder->started != 0) {
+        coder->far_class = (uint8_t)(level->context[coder->near >> level->shift] >> 6);
+    }
+    coder->near = (uint16_t)place;
+    coder->started = 1;
+}
+
+static void put_group(kit_coder_t *coder, const kit_coding_level_t *level, uint8_t number, unsigned group)
+{
+#if KIT_CODING_NETWORK
+    if (level->network != NULL) {
+        uint32_t begin;
+        uint32_t end;
+        kit_coding_predict(level->network, coder->past, level->groups, group, &begin, &end);
+        narrow(coder, begin, end - begin);
+        return;
+    }
+#endif
+    const unsigned row = context_row(coder, level, number);
+    const unsigned stride = (level->groups + 1u) / 2u;
+    put_weighted(coder, level->rows + row * stride, 0, group, level->row_scale[row]);
 }
 
 void kit_coder_put(kit_coder_t *coder, const kit_coding_level_t *levels, uint8_t number, uint16_t index,
                    unsigned index_bits)
 {
     const kit_coding_level_t *level = &levels[number];
+    unsigned group = 0;
     if (coder->length == coder->capacity) {
         return; /* given up */
     }
     const unsigned place = place_of(level, index);
-    if (level->slot == NULL) {
+    if (level->groups == 0) {
         const unsigned spare = KIT_CODING_TOTAL_BITS - index_bits;
         narrow(coder, (uint32_t)index << spare, (uint32_t)1 << spare);
     } else {
-        const unsigned group = group_of(level, place);
-        const unsigned row = context_row(coder, level, number);
-        const unsigned stride = (level->groups + 1u) / 2u;
-        put_weighted(coder, level->rows + row * stride, 0, group, level->row_scale[row]);
+        group = group_of(level, place);
+        put_group(coder, level, number, group);
         const unsigned first = level->first[group];
         if (level->first[group + 1u] - first > 1u && coder->length < coder->capacity) {
             put_weighted(coder, level->members, first, place - first, level->member_scale[group]);
         }
     }
-    remember(coder, level, number, place);
+    remember(coder, level, number, place, group);
 }
 
 uint16_t kit_coder_end(kit_coder_t *coder)

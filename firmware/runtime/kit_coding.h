@@ -11,19 +11,40 @@
 #define KIT_RANGE_CODING 0
 #endif
 
+/* 1 where any model of the firmware has a network among its coding tables; from kit_config.h. */
+#if !defined(KIT_CODING_NETWORK)
+#define KIT_CODING_NETWORK 0
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define KIT_CODING_TOTAL_BITS 14u /* frequencies of a row sum to at most 2^14 */
 #define KIT_CODING_SCALE_BITS 10u /* a scale counts in units of 2^-10 */
+#define KIT_CODING_GROUPS_MAX 64u
+#define KIT_CODING_PAST_MAX 8u   /* positions that a network looks back at */
+#define KIT_CODING_UNITS_MAX 64u
+#define KIT_CODING_INPUTS_MAX 64u
 
-/* How the indices of one level are coded, rendered as const tables: sorted into groups, each of which a row of weights
- * codes that the context chooses, and within a group by weights of its own. Weights are 4-bit codes, two in a byte, the
+/* Weighs the groups of the next index of the first level by the groups of the indices before. */
+typedef struct {
+    const int8_t *embedding;    /* [G + 1][width], vector of each group, and of no group */
+    const int8_t *hidden;       /* [units][past * width], from the vectors of the positions before, the latest first */
+    const int16_t *hidden_bias; /* [units] */
+    const int8_t *output;       /* [G][units] */
+    const int16_t *output_bias; /* [G] */
+    uint8_t past;               /* 1..8 */
+    uint8_t width;              /* past * width <= 64 */
+    uint8_t units;              /* 1..64 */
+} kit_coding_network_t;
+
+/* How the indices of one level are coded, rendered as const tables: sorted into groups, which a row of weights that the
+ * context chooses codes, or a network, and within a group by weights of its own. Weights are 4-bit codes, two in a byte, the
  * first in the low half. The rendering proves that slots are a permutation, that every context has its row, and that
  * no row's frequencies exceed 2^14. */
 typedef struct {
-    const uint8_t *slot;          /* [K], place of each index in the order of groups, its low 8 bits; null: no model */
+    const uint8_t *slot;          /* [K], place of each index in the order of groups, its low 8 bits; null: the index */
     const uint8_t *slot_high;     /* [K / 4], bits 8 and 9 of four places in a byte; null for K <= 256 */
     const uint16_t *first;        /* [G + 1], first place of each group */
     const uint8_t *members;       /* [K / 2], weights within groups by place */
@@ -31,8 +52,9 @@ typedef struct {
     const uint8_t *context;       /* by place of the index conditioned on >> shift: near class | far class << 6 */
     const uint8_t *rows;          /* [rows][ceil(G / 2)], weights of the groups */
     const uint16_t *row_scale;    /* [rows] */
+    const kit_coding_network_t *network; /* in the place of context and rows, on the first level only; or null */
     uint16_t start;               /* the last row: no context */
-    uint8_t groups;               /* G, 1..64 */
+    uint8_t groups;               /* G, 1..64; 0: no model, every index is as likely */
     uint8_t far_classes;          /* 1..4; row = near class * far classes + far class */
     uint8_t shift;                /* 0..10 */
 } kit_coding_level_t;
@@ -48,13 +70,16 @@ typedef struct {
     uint16_t above;    /* place of the index of the level before, at this position */
     uint8_t far_class; /* far class of the first level's index two positions before */
     uint8_t started;   /* a position was coded */
+#if KIT_CODING_NETWORK
+    uint8_t past[KIT_CODING_PAST_MAX]; /* groups of the first level's indices before, the latest first; or G */
+#endif
 } kit_coder_t;
 
-/* Begin the code of a frame in `bytes`. Codes of `capacity` bytes and more are given up. */
-void kit_coder_begin(kit_coder_t *coder, uint8_t *bytes, uint16_t capacity);
+/* Begin the code of a frame in `bytes`. Codes of `capacity` bytes and more are given up. `levels` describes the model's
+ * levels. */
+void kit_coder_begin(kit_coder_t *coder, const kit_coding_level_t *levels, uint8_t *bytes, uint16_t capacity);
 
-/* Code the next index, position by position, within a position level by level. `levels` describes the model's levels,
- * `number` is the level of the index, which has `index_bits` bits. */
+/* Code the next index, position by position, within a position level by level. `number` is the level of the index, which has `index_bits` bits. */
 void kit_coder_put(kit_coder_t *coder, const kit_coding_level_t *levels, uint8_t number, uint16_t index,
                    unsigned index_bits);
 

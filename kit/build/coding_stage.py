@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
-from kit.wire.coding import CODING_FILE, TABLE_BYTES_MAX
+from kit.wire.coding import CODING_FILE, TABLE_BYTES_MAX, LevelModel
 
 if TYPE_CHECKING:
     from kit.reference.device_path import DevicePath
@@ -31,14 +31,26 @@ def fit_coding_model(context: Context) -> None:
     path = context.device_path(packets=False)
     train = _indices(path, training_frames(context.dataset, context.config, TRAINING_FRAMES), "training windows")
     validation = _indices(path, shares(context.dataset, "val", VALIDATION_FRAMES), "validation frames")
-    model = fit_coding(train, validation, context.config.model.index_bits)
-    model.save(context.folder / CODING_FILE)
-    shapes = ", ".join(
-        "uniform" if level.uniform else f"{level.groups} groups in {len(level.rows)} contexts" for level in model.levels
+    model = fit_coding(
+        train,
+        validation,
+        context.config.model.index_bits,
+        network=context.config.packet.context == "network",
+        in_place=context.train,
     )
+    model.save(context.folder / CODING_FILE)
+    shapes = ", ".join(_shape(level) for level in model.levels)
     context.console.print(
         f"  {model.table_bytes:,} of {TABLE_BYTES_MAX:,} bytes of tables; by level: {shapes}", highlight=False
     )
+
+
+def _shape(level: LevelModel) -> str:
+    if level.uniform:
+        return "uniform"
+    if level.network is not None:
+        return f"{level.groups} groups by a network of {level.network.units} units"
+    return f"{level.groups} groups in {len(level.rows)} contexts"
 
 
 def _indices(path: DevicePath, frames: NDArray[Any], what: str) -> NDArray[np.uint16]:

@@ -190,7 +190,7 @@ def stage_list(context: Context) -> list[Stage]:
                   ("signal", "model", "data", "preprocess", "train"), train_float, _training_input),
             Stage("quantize", "INT8 encoder and integer codebook",
                   ("dataset.json", "autoencoder.keras", "encoder.keras"), ("encoder.tflite", "codebook.npz", TUNED),
-                  (*model, "train", "preprocess", "firmware"), export_int8),
+                  (*model, "train", "preprocess", "firmware"), export_int8, lambda context: "entries in coding order"),
         ]  # fmt: skip
     else:
         taken = _taken(context, entry_for(context.config))
@@ -201,7 +201,7 @@ def stage_list(context: Context) -> list[Stage]:
                   (*model, "train", "preprocess"), refit_weights)  # fmt: skip
     fit = Stage("coding", "Model of range-coded indices", ("codebook.npz", *GRAPH), (CODING_FILE,),
                 ("signal", "model", "data", "preprocess", "train", "quantize"), fit_coding_model,
-                _dataset_hash)  # fmt: skip
+                _coding_input)  # fmt: skip
     coded = (CODING_FILE,) if _is_range_coded(context) else ()
     device = ("codebook.npz", *GRAPH, *coded)
     tail = [
@@ -230,6 +230,10 @@ def _fits_coding(context: Context) -> bool:
 
 def _training_input(context: Context) -> str:
     return " ".join(str(value) for value in context.config.training_input.values())
+
+
+def _coding_input(context: Context) -> str:
+    return f"{_dataset_hash(context)} {context.config.packet.context}"
 
 
 def _zoo_hash(context: Context) -> str:

@@ -10,16 +10,22 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
+from kit.config import PacketConfig
 from kit.files import atomic_write_bytes
 
 if TYPE_CHECKING:
     from kit.config import Config
+    from kit.graph.codebook import IntegerCodebook
+    from kit.graph.ir import Encoder
     from kit.quantize.finetune import TuneFrames
     from kit.quantize.int8 import Int8Model
     from kit.quantize.refit import RefitFrames
 
 REFIT_FRAMES = 24576
 """Random training windows the decoder is refit on, drawn from each dataset by its weight."""
+
+ORDER_FRAMES = 8192
+"""Random training windows whose indices say which entries of the codebook stand together."""
 
 TUNE_FRAMES = 65536
 """Random training windows of the fine-tuning, drawn like those of the refit."""
@@ -50,7 +56,7 @@ def export_int8(context: Context) -> None:
     if layers is None:
         encoder = convert_encoder(folder / "encoder.keras", calibration.frames, bits, target, config.firmware.engine)
         lines = [f"calibrated on {len(calibration.y)} training frames by range"]
-        price = autoencoder.rvq.bias() if config.train.rate_weight else None
+        price = autoencoder.rvq.bias() if autoencoder.rvq.priced else None
     else:
         made = _int8_model(context, layers, autoencoder, calibration, bits)
         encoder, books, usage, price, lines = made.encoder, made.books, made.usage, made.price, made.lines
@@ -59,15 +65,36 @@ def export_int8(context: Context) -> None:
     codebook = quantize_codebook(
         books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price, settings.beam
     )
-    codebook.save(folder / "codebook.npz")
+    _in_coding_order(context, encoder, codebook).save(folder / "codebook.npz")
     save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
     for line in [*lines, f"encoder.tflite {target.stat().st_size:,} bytes"]:
         context.console.print(f"  {line}", highlight=False)
 
 
+def _in_coding_order(context: Context, encoder: Encoder, codebook: IntegerCodebook) -> IntegerCodebook:
+    """The codebook in the order in which range coding needs no table of places."""
+    from functools import partial
+
+    from kit.data.batches import training_frames
+    from kit.golden import golden_latents
+    from kit.quantize.coding import coding_order
+    from kit.reference.device_path import DevicePath
+
+    config = context.config
+    fixed = config.model_copy(update={"packet": PacketConfig()})
+    run = None
+    if encoder.graph.opaque:
+        run = partial(golden_latents, (context.folder / "encoder.tflite").read_bytes())
+    path = DevicePath(encoder, codebook, fixed, run)
+    with bar("order of the codebook", ORDER_FRAMES) as progress:
+        indices = path.run(training_frames(context.dataset, config, ORDER_FRAMES), progress).indices
+    return codebook.reordered(coding_order(indices, config.model.index_bits))
+
+
 def _int8_model(context: Context, layers: Any, autoencoder: Any, calibration: TuneFrames, bits: int) -> Int8Model:
     from kit.data.batches import training_frames
     from kit.quantize.int8 import quantize_autoencoder
+    from kit.quantize.prices import Rate
 
     config = context.config
     with bar("fine-tuning", config.quantize.finetune_steps) as progress:
@@ -81,7 +108,7 @@ def _int8_model(context: Context, layers: Any, autoencoder: Any, calibration: Tu
             _tune_frames(config, shares(context.dataset, "val", TUNE_VALIDATION_FRAMES)),
             seed=config.train.seed,
             batch=config.train.batch_size,
-            rate_weight=config.device_rate_weight,
+            rate=Rate(config.device_rate_weight, config.device_rate_bits),
             progress=progress,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,19 @@ class IntegerCodebook:
     def shifted(self) -> NDArray[np.int32]:
         """Entries in residual units, ``integer << E``: int32[M, K, D + price_dims]."""
         return self.integer.astype(np.int32) << self.entry_shift[:, None, None]
+
+    def reordered(self, order: NDArray[Any]) -> IntegerCodebook:
+        """The same entries in another order: place k of a level holds what was entry ``order[level][k]``.
+
+        Args:
+            order: int[M, K], a permutation for each level.
+        """
+        at = order[:, :, None]
+        return replace(
+            self,
+            integer=np.take_along_axis(self.integer, at, axis=1),
+            float=np.take_along_axis(self.float, at, axis=1),
+        )
 
     def expect(self, *, num_levels: int, num_entries: int, dims: int) -> None:
         """Check against what a configuration or an encoder needs.

@@ -90,6 +90,7 @@ def build_autoencoder(config: Config) -> RVQAutoencoder:
         decay=settings.ema_decay,
         level_dropout=settings.level_dropout,
         rate_weight=settings.rate_weight,
+        rate_bits=settings.rate_bits,
         beam=settings.beam,
         seed=settings.seed,
         name="rvq",

@@ -31,6 +31,20 @@ SMOOTHING = 1e-5
 RARE_SHARE = 0.01
 """Least share, of the even share, that the price of an entry is reckoned with: none becomes unaffordable for good."""
 
+FIRST_PRICE = 0.05
+"""A price that is steered begins at this, in mean distortions."""
+
+STEERING_GAIN, STEERING_MAX = 1e-3, 2.0
+"""What a bit too much adds to the logarithm of the price in a step of training, and how many bits count at most."""
+
+SETTLING_ROUNDS, STEERED_ROUNDS = 6, 40
+"""Repetitions until prices settle on given latents; until they are steered there."""
+
+
+def steered(price: float, surplus: float) -> float:
+    """The next price of a bit on given latents whose indices take ``surplus`` bits too many."""
+    return price * float(np.exp(np.clip(0.15 * surplus, -0.3, 0.3)))
+
 
 @keras.saving.register_keras_serializable(package="kit")
 class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
@@ -54,6 +68,8 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         level_dropout: probability that a training frame passes the first m < M levels only, m uniform in 1 .. M - 1.
         rate_weight: price of a bit in mean distortions of the level, of the last one with a beam; above 0, ``share``
             float32 [M, K] and ``distortion`` float32 [M] are the moving averages that prices come from.
+        rate_bits: in the place of rate_weight, bits of a position (entropy of its indices, all levels together): the
+            price of a bit, ``bit_price`` float32 in squared latent units, is steered until they are reached.
         beam: choices that a level leaves to the next; 1: the nearest entry alone.
         seed: of the level dropout, whose stream ``draws`` (saved with the weights) continues after a resume.
     """
@@ -69,6 +85,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         decay: float = 0.99,
         level_dropout: float = 0.0,
         rate_weight: float = 0.0,
+        rate_bits: float | None = None,
         beam: int = 1,
         seed: int = 0,
         **kwargs: Any,
@@ -76,7 +93,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.levels, self.entries, self.channels, self.beta = levels, entries, channels, beta
         self.update, self.decay, self.level_dropout = update, decay, level_dropout
-        self.rate_weight, self.beam, self.seed = rate_weight, beam, seed
+        self.rate_weight, self.rate_bits, self.beam, self.seed = rate_weight, rate_bits, beam, seed
         self.codebook = self.add_weight(
             shape=(levels, entries, channels),
             initializer=keras.initializers.RandomUniform(-1.0 / entries, 1.0 / entries),
@@ -91,19 +108,29 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
             self.ema_count = self._state("ema_count", (levels, entries), "ones")
             self.ema_sum = self._state("ema_sum", (levels, entries, channels), "zeros")
             self.ema_sum.assign(self.codebook)
-        if rate_weight:
+        if self.priced:
             self.share = self._state("share", (levels, entries), keras.initializers.Constant(1.0 / entries))
             self.distortion = self._state("distortion", (levels,), "zeros")
+        if rate_bits:
+            self.bit_price = self._state("bit_price", (), "zeros")
         if level_dropout:
             self.draws = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="draws")
+
+    @property
+    def priced(self) -> bool:
+        """Whether bits have a price."""
+        return bool(self.rate_weight or self.rate_bits)
 
     def _state(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
         return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras."""
-        names = ("levels", "entries", "channels", "beta", "update", "decay", "level_dropout", "rate_weight")
-        return {**super().get_config(), **{name: getattr(self, name) for name in (*names, "beam", "seed")}}
+        names = (
+            "levels", "entries", "channels", "beta", "update", "decay", "level_dropout", "rate_weight", "rate_bits",
+            "beam", "seed",
+        )  # fmt: skip
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The output has the shape of the input."""
@@ -114,7 +141,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         ops = keras.ops
         flat = ops.reshape(inputs, (-1, self.channels))
         kept = self._kept_levels(inputs) if training and self.level_dropout else None
-        bias = self._prices() if self.rate_weight else None
+        bias = self._prices() if self.priced else None
         best = self._best(flat, bias) if self.beam > 1 else None
         residual, loss = flat, 0.0
         counts, sums, distortions = [], [], []
@@ -137,7 +164,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
             counts.append(ops.sum(chosen, axis=0))
             if training and self.update == "ema":
                 sums.append(ops.matmul(ops.transpose(chosen), here))
-            if training and self.rate_weight:
+            if training and self.priced:
                 distortions.append(self.channels * _mean_square(ops.stop_gradient(residual), mask))
         self.add_loss(self.active * loss / self.levels)
         self._record(bool(training), ops.stack(counts), sums, distortions)
@@ -162,12 +189,14 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         """What an entry costs beyond the cheapest of its level, float32 [M, K] in squared latent units.
 
         A search that decides level by level weighs a bit against what its level leaves over; an M-best search decides
-        by what all levels leave over, and so do its prices.
+        by what all levels leave over, and so do its prices. A price that is steered is the same for all levels.
         """
         ops = keras.ops
         share = self.share / ops.sum(self.share, axis=1, keepdims=True) + RARE_SHARE / self.entries
         bits = -ops.log2(share)
         bits = bits - ops.min(bits, axis=1, keepdims=True)
+        if self.rate_bits:
+            return self.bit_price * bits
         distortion = ops.expand_dims(self.distortion if self.beam == 1 else self.distortion[-1:], 1)
         return self.rate_weight * distortion * bits
 
@@ -186,11 +215,22 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
             smooth = (self.ema_count + SMOOTHING) * total / (total + self.entries * SMOOTHING)
             moved = self.ema_sum / ops.expand_dims(smooth, -1)
             self.codebook.assign(ops.where(self.active > 0.0, moved, self.codebook))
-        if self.rate_weight:
+        if self.priced:
             total = ops.sum(counts, axis=1, keepdims=True)
             share = ops.where(total > 0.0, counts / ops.maximum(total, 1.0), self.share)
             self.share.assign_add(gain * (share - self.share))
             self.distortion.assign_add(gain * (ops.stack(distortions) - self.distortion))
+        if self.rate_bits:
+            self._steer()
+
+    def _steer(self) -> None:
+        """Move the price of a bit towards where indices take ``rate_bits``; slower than shares follow it."""
+        ops = keras.ops
+        share = self.share / ops.sum(self.share, axis=1, keepdims=True)
+        bits = -ops.sum(share * ops.log2(ops.maximum(share, 1e-12)))
+        factor = ops.exp(STEERING_GAIN * ops.clip(bits - self.rate_bits, -STEERING_MAX, STEERING_MAX))
+        first = FIRST_PRICE * self.distortion[-1]
+        self.bit_price.assign(self.active * ops.where(self.bit_price > 0.0, self.bit_price * factor, first))
 
     def reset_usage(self) -> None:
         """Start a new count of the entries chosen in training."""
@@ -222,7 +262,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
             count = np.where(fresh, count.mean(axis=1, keepdims=True), count)
             self.ema_count.assign(count)
             self.ema_sum.assign(np.where(fresh[..., None], count[..., None] * books, total))
-        if self.rate_weight:
+        if self.priced:
             self.share.assign(np.where(fresh, np.float32(1.0 / self.entries), np.asarray(self.share)))
 
     def change_basis(self, matrix: NDArray[np.float64]) -> None:
@@ -230,13 +270,14 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         for weight in (self.codebook, self.ema_sum) if self.update == "ema" else (self.codebook,):
             weight.assign(np.asarray(weight, np.float64) @ matrix)
 
-    def settle(self, latents: FloatArray, rounds: int = 6) -> None:
+    def settle(self, latents: FloatArray, rounds: int = 0) -> None:
         """Usage and distortions that prices come from, as they are for ``latents`` float32 [n, D] by now.
 
-        For codebooks that were changed from outside: choice, usage and distortion settle by repetition.
+        For codebooks that were changed from outside: choice, usage, distortion and a steered price settle by
+        repetition.
         """
         books = np.asarray(self.codebook)
-        for _ in range(rounds):
+        for _ in range(rounds or (STEERED_ROUNDS if self.rate_bits else SETTLING_ROUNDS)):
             chosen = nearest_indices(latents, books, self.bias(), self.beam)[0]
             counts = [np.bincount(index, minlength=self.entries) for index in chosen.T]
             residual, distortions = latents, []
@@ -245,13 +286,17 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
                 distortions.append(np.square(residual).sum(axis=1).mean())
             self.share.assign(np.stack(counts) / len(latents))
             self.distortion.assign(np.array(distortions))
+            if self.rate_bits:
+                bits = sum(float(entropy_bits(count[None])[0]) for count in counts)
+                price = float(self.bit_price) or FIRST_PRICE * distortions[-1]
+                self.bit_price.assign(steered(price, bits - self.rate_bits))
 
     def bias(self) -> FloatArray:
-        """Price of each entry, float32 [M, K] in squared latent units, least 0 per level; all 0 without rate_weight.
+        """Price of each entry, float32 [M, K] in squared latent units, least 0 per level; all 0 where bits have none.
 
         The choice of a level is the entry of the least squared distance plus price.
         """
-        if not self.rate_weight:
+        if not self.priced:
             return np.zeros((self.levels, self.entries), np.float32)
         return np.asarray(self._prices(), np.float32)
 

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
-from kit.quantize.prices import level_search, mean_bits, settled_prices
+from kit.quantize.prices import FREE, Rate, level_search, mean_bits
 
 FloatBooks = NDArray[np.float32]
+
+STEERED_WEIGHT = 0.3
+"""Worth of a bit in distortions where the price is steered: validation latents take a little more or less."""
 
 COUNT_MIN = 4
 """An entry of fewer vectors stays where it is."""
@@ -46,7 +49,7 @@ def refit_codebook(
     train: NDArray[np.float32],
     validation: NDArray[np.float32],
     rounds: int,
-    rate_weight: float = 0.0,
+    rate: Rate = FREE,
     beam: int = 1,
 ) -> tuple[FloatBooks, CodebookRefit]:
     """Codebooks of smaller error on the given latents; never worse on the validation latents than those that came in.
@@ -56,8 +59,7 @@ def refit_codebook(
         train: float32[n, D], latents of training frames in real units, n >= 1.
         validation: float32[m, D], latents of validation frames; they decide which round is kept.
         rounds: of search and re-estimation.
-        rate_weight: price of a bit in mean distortions; what is made small then is the distortion plus the price of
-            the bits, at the distortion that came in.
+        rate: of the bits; what is made small is the distortion plus their price, at the distortion that came in.
         beam: of the device's search (NUMERICS.md section 4.8).
 
     Raises:
@@ -66,15 +68,16 @@ def refit_codebook(
     if books.ndim != 3 or any(z.ndim != 2 or z.shape[1] != books.shape[2] or not len(z) for z in (train, validation)):
         raise ShapeError(f"codebook {list(books.shape)}, latents {list(train.shape)} and {list(validation.shape)}")
     current = books.astype(np.float64)
-    price = settled_prices(current, train, rate_weight, beam=beam)
+    weight = rate.weight if rate.bits is None else STEERED_WEIGHT
+    price = rate.settled(current, train, beam=beam)
     before, bits_before = _judged(current, validation, price, beam)
-    best = _cost(before, bits_before, before, rate_weight)
+    best = _cost(before, bits_before, before, weight)
     after, bits_after, kept, best_round = before, bits_before, books, 0
     for number in range(1, rounds + 1):
         current = _reestimated(current, train, price, beam)
-        price = settled_prices(current, train, rate_weight, price, rounds=1, beam=beam)
+        price = rate.settled(current, train, price, rounds=1, beam=beam)
         error, bits = _judged(current.astype(np.float32).astype(np.float64), validation, price, beam)
-        cost = _cost(error, bits, before, rate_weight)
+        cost = _cost(error, bits, before, weight)
         if cost < best:
             best, best_round, kept = cost, number, current.astype(np.float32)
             after, bits_after = error, bits

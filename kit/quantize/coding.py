@@ -1,19 +1,35 @@
 """Fits the coding model (firmware/NUMERICS.md section 7) to the indices that the device emits.
 
 For each level, indices are sorted into groups, and the indices they depend on into classes, so that the groups' counts
-by class keep as much as possible of what the counts by index tell (co-clustering by Kullback-Leibler divergence). Of
-the shapes that fit into the flash, the one that codes the validation frames shortest is kept.
+by class keep as much as possible of what the counts by index tell (co-clustering by Kullback-Leibler divergence). On
+the first level a network may weigh the groups instead. Of the shapes that fit into the flash, the one that codes the
+validation frames shortest is kept.
+
+Places of indices take flash. A codebook whose entries were brought into :func:`coding_order` needs none: its groups are
+stretches of it.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
+from kit.quantize.context import NetworkShape, fit_network, past_groups
+from kit.quantize.grouping import (
+    Counts,
+    Labels,
+    by_frequency,
+    co_clusters,
+    counts,
+    far_classes,
+    smoothed,
+    without_empty,
+)
 from kit.wire.coding import (
     FAR_MAX,
     SCALE_BITS,
@@ -25,50 +41,81 @@ from kit.wire.coding import (
     LevelModel,
     best_scale,
     cumulative,
+    network_cumulative,
 )
+from kit.wire.context import UNITS_MAX
 
-_PRIOR = 20.0
-"""Observations that the distribution over all contexts is worth in each of them."""
-_ROUNDS = 6
-_ITERATIONS = 8
 _TARGETS = 24
-
-Counts = NDArray[np.float64]
-Labels = NDArray[np.int64]
+_ORDER_GROUPS = (64, 32)
+"""Groups that a codebook is brought into the order of: on the first level, and on the others."""
+_ORDER_CLASSES = 64
+_NETWORK_SHARES = (0.5, 0.65)
+"""Shares of the flash tried for a first level with a network, where there are other levels."""
+_NETWORK_PAST, _NETWORK_WIDTH, _UNITS_STEP = 8, 4, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a level's tables look like: groups, near and far context classes, slots per class as a power of two."""
+    """What a level's tables look like: groups, near and far context classes, slots per class as a power of two; or a
+    network in the place of the classes. ``in_place``: indices are their own places."""
 
     groups: int
     near: int
     far: int = 1
     shift: int = 0
+    network: NetworkShape | None = None
+    in_place: bool = False
 
     def table_bytes(self, entries: int) -> int:
         """Flash of such tables; see :attr:`kit.wire.coding.LevelModel.table_bytes`."""
-        high = entries // 4 if entries > 256 else 0
-        fixed = entries + high + entries // 2 + 4 * self.groups + 2 + -(-entries >> self.shift)
-        return fixed + (self.near * self.far + 1) * (-(-self.groups // 2) + 2)
+        places = 0 if self.in_place else entries + (entries // 4 if entries > 256 else 0)
+        fixed = places + entries // 2 + 4 * self.groups + 2
+        if self.network is not None:
+            return fixed + self.network.table_bytes(self.groups)
+        rows = self.near * self.far + 1
+        return fixed + -(-entries >> self.shift) + rows * (-(-self.groups // 2) + 2)
 
 
-def candidate_shapes(entries: int, first_level: bool, budget_bytes: int) -> list[Shape]:
-    """Shapes worth trying within ``budget_bytes``: order 0, then per groups, far and shift the most near classes."""
+def candidate_shapes(
+    entries: int, first_level: bool, budget_bytes: int, *, in_place: bool = False, network: bool = False
+) -> list[Shape]:
+    """Shapes worth trying within ``budget_bytes``: order 0, then per groups, far and shift the most near classes; for
+    the first level, if ``network``, per groups the most units instead."""
+    if first_level and network:
+        shapes = [_most_units(groups, entries, budget_bytes, in_place) for groups in (16, 32, 64) if groups <= entries]
+    else:
+        shapes = _class_shapes(entries, first_level, budget_bytes, in_place)
+    return list(dict.fromkeys(shape for shape in shapes if shape.table_bytes(entries) <= budget_bytes))
+
+
+def _class_shapes(entries: int, first_level: bool, budget_bytes: int, in_place: bool) -> list[Shape]:
     # One class for all needs no table of classes; where there is no room to spare, all slots share its one entry.
     alone = entries.bit_length() - 1 if entries > 512 else 0
-    shapes = [Shape(groups, 1, shift=alone) for groups in (16, 8) if groups <= entries]
+    shapes = [Shape(groups, 1, shift=alone, in_place=in_place) for groups in (16, 8) if groups <= entries]
     for groups in (8, 16, 32):
         for far in (1, 3, FAR_MAX) if first_level else (1,):
             for shift in _shifts(entries):
                 fitting = [
-                    Shape(groups, near, far, shift)
+                    Shape(groups, near, far, shift, in_place=in_place)
                     for near in (4, 8, 16, 24, 32, 48, 64)
                     if max(near, groups) <= entries >> shift
                 ]
                 fitting = [shape for shape in fitting if shape.table_bytes(entries) <= budget_bytes]
                 shapes += fitting[-1:]
-    return list(dict.fromkeys(shape for shape in shapes if shape.table_bytes(entries) <= budget_bytes))
+    return shapes
+
+
+def _most_units(groups: int, entries: int, budget_bytes: int, in_place: bool) -> Shape:
+    """The largest network that fits, or the smallest there is."""
+    shapes = [
+        Shape(groups, _ORDER_CLASSES, network=NetworkShape(_NETWORK_PAST, _NETWORK_WIDTH, units), in_place=in_place)
+        for units in range(_UNITS_STEP, UNITS_MAX + 1, _UNITS_STEP)
+    ]
+    return max([s for s in shapes if s.table_bytes(entries) <= budget_bytes], key=_units, default=shapes[0])
+
+
+def _units(shape: Shape) -> int:
+    return 0 if shape.network is None else shape.network.units
 
 
 def _shifts(entries: int) -> tuple[int, ...]:
@@ -84,6 +131,8 @@ def fit_coding(
     index_bits: int,
     *,
     contexts: bool = True,
+    network: bool = False,
+    in_place: bool = False,
     table_bytes_max: int = TABLE_BYTES_MAX,
 ) -> CodingModel:
     """The model that codes validation frames shortest, learned from training frames.
@@ -93,6 +142,9 @@ def fit_coding(
         validation: uint16[m, P, M]; decides between shapes of tables.
         index_bits: B.
         contexts: False keeps to the frequencies of each level (order 0), for comparison.
+        network: a network stands for the classes of the first level.
+        in_place: the codebooks are in :func:`coding_order`: groups are stretches of indices, and no table of places is
+            needed.
         table_bytes_max: flash for all levels.
 
     Raises:
@@ -102,21 +154,55 @@ def fit_coding(
         raise ShapeError(f"indices {list(train.shape)} and {list(validation.shape)}, want [n, P, M] with n >= 1")
     if max(int(train.max()), int(validation.max())) >> index_bits:
         raise ShapeError(f"an index has more than {index_bits} bits")
+    count = train.shape[2]
+    shares = _NETWORK_SHARES if network and count > 1 else (1 / count,)
+    found = []
+    for share in shares:
+        levels: list[LevelModel] = []
+        bits, left = 0.0, table_bytes_max
+        for number in range(count):
+            budget = int(left * share) if number == 0 else left // (count - number)
+            shapes = candidate_shapes(1 << index_bits, number == 0, budget, in_place=in_place, network=network)
+            shapes = [shape for shape in shapes if contexts or shape.near == 1]
+            level, least = _best_level(train, validation, index_bits, levels, shapes)
+            levels.append(level)
+            left -= level.table_bytes
+            bits += least
+        found.append((bits, levels))
+    return CodingModel(index_bits, tuple(min(found, key=lambda each: each[0])[1]))
+
+
+def _best_level(
+    train: NDArray[np.uint16], validation: NDArray[np.uint16], index_bits: int, levels: list[LevelModel],
+    shapes: list[Shape],
+) -> tuple[LevelModel, float]:  # fmt: skip
+    """The next level's model of the fewest bits an index of the validation frames, and these."""
+    number = len(levels)
+    best, least = LevelModel.without_model(), float(index_bits)
+    for shape in shapes:
+        level = _fit_level(train, number, levels, index_bits, shape)
+        bits = mean_bits(validation, number, [*levels, level])
+        if bits < least:
+            best, least = level, bits
+    return best, least
+
+
+def coding_order(train: NDArray[np.uint16], index_bits: int) -> NDArray[np.int64]:
+    """The order of each level's entries in which those that follow the same indices stand together.
+
+    Args:
+        train: uint16[n, P, M], indices of training frames as the device emits them.
+        index_bits: B.
+
+    Returns:
+        int64[M, K]: index of the entry that comes to each place.
+    """
     levels: list[LevelModel] = []
-    left, count = table_bytes_max, train.shape[2]
-    for number in range(count):
-        budget = left // (count - number)
-        best, least = LevelModel.without_model(), float(index_bits)
-        for shape in candidate_shapes(1 << index_bits, number == 0, budget):
-            if not contexts and shape.near > 1:
-                continue
-            level = _fit_level(train, number, levels, index_bits, shape)
-            bits = mean_bits(validation, number, [*levels, level])
-            if bits < least:
-                best, least = level, bits
-        levels.append(best)
-        left -= best.table_bytes
-    return CodingModel(index_bits, tuple(levels))
+    entries = 1 << index_bits
+    for number in range(train.shape[2]):
+        groups = min(_ORDER_GROUPS[min(number, 1)], entries)
+        levels.append(_fit_level(train, number, levels, index_bits, Shape(groups, min(_ORDER_CLASSES, entries))))
+    return np.stack([np.argsort(level.slot).astype(np.int64) for level in levels])
 
 
 def mean_bits(indices: NDArray[np.uint16], number: int, levels: list[LevelModel]) -> float:
@@ -124,6 +210,21 @@ def mean_bits(indices: NDArray[np.uint16], number: int, levels: list[LevelModel]
     level = levels[number]
     slot = level.slot[indices[:, :, number]].astype(np.int64)
     group = level.group_of_slot[slot]
+    members = level.member_cumulative
+    rank = slot - level.first[group]
+    inner = np.log2(members[group, rank + 1] - members[group, rank]) - TOTAL_BITS
+    parts = np.log2(_group_frequency(indices, number, levels, group)) - TOTAL_BITS
+    return float(-(parts + np.where(level.sizes[group] == 1, 0.0, inner)).mean())
+
+
+def _group_frequency(indices: NDArray[np.uint16], number: int, levels: list[LevelModel], group: Labels) -> Labels:
+    """Frequency that the group of each index has in its context: int64[n, P]."""
+    level = levels[number]
+    if level.network is not None:
+        weights = level.network.weights(past_groups(group, level.network.past, level.groups))
+        sums, at = network_cumulative(weights), group.reshape(-1)
+        rows = np.arange(len(at))
+        return (sums[rows, at + 1] - sums[rows, at]).reshape(group.shape)
     near, far = _conditioning(indices, number)
     order = (levels[0] if number == 0 else levels[number - 1]).slot
     classes = level.context[_ordered(order, near) >> level.shift].astype(np.int64)
@@ -132,12 +233,9 @@ def mean_bits(indices: NDArray[np.uint16], number: int, levels: list[LevelModel]
         distant = level.context[_ordered(order, far) >> level.shift].astype(np.int64) >> 6
         row += np.where(far >= 0, distant, 0)
         row[near < 0] = len(level.rows) - 1
-    table, members = level.row_cumulative, level.member_cumulative
-    rank = slot - level.first[group]
-    parts = np.log2(table[row, group + 1] - table[row, group]) - TOTAL_BITS
-    alone = level.sizes[group] == 1
-    inner = np.log2(members[group, rank + 1] - members[group, rank]) - TOTAL_BITS
-    return float(-(parts + np.where(alone, 0.0, inner)).mean())
+    table = level.row_cumulative
+    found: Labels = table[row, group + 1] - table[row, group]
+    return found
 
 
 def _ordered(order: NDArray[np.uint16], index: Labels) -> Labels:
@@ -157,66 +255,6 @@ def _conditioning(indices: NDArray[np.uint16], number: int) -> tuple[Labels, Lab
     return near, far
 
 
-def _counts(rows: Labels, columns: Labels, shape: tuple[int, int]) -> Counts:
-    flat = np.bincount(rows.ravel() * shape[1] + columns.ravel(), minlength=shape[0] * shape[1])
-    return flat.reshape(shape).astype(np.float64)
-
-
-def _smoothed(counts: Counts, overall: Counts) -> Counts:
-    """Distributions of rows of counts, drawn towards that over all rows."""
-    share = (overall + 1.0) / (overall + 1.0).sum()
-    smooth: Counts = (counts + _PRIOR * share) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
-    return smooth
-
-
-def _merged(counts: Counts, labels: Labels, classes: int) -> Counts:
-    """Rows of equal label added up."""
-    total = np.zeros((classes, counts.shape[1]))
-    np.add.at(total, labels, counts)
-    return total
-
-
-def _cluster(counts: Counts, classes: int, start: Labels | None = None) -> Labels:
-    """Labels of rows, so that rows of one label have distributions as alike as possible (k-means in KL divergence)."""
-    overall = counts.sum(axis=0)
-    if start is None:
-        own = _smoothed(counts, overall)
-        bits = (counts * np.log(own)).sum(axis=1)
-        logs = np.log(_smoothed(overall[None], overall))
-        while len(logs) < classes:  # the row that the classes so far describe worst begins the next
-            worst = int(np.argmax(bits - (counts @ logs.T).max(axis=1)))
-            logs = np.vstack([logs, np.log(own[worst])])
-    else:
-        logs = np.log(_smoothed(_merged(counts, start, classes), overall))
-    labels = np.zeros(len(counts), np.int64)
-    for _ in range(_ITERATIONS):
-        labels = np.argmax(counts @ logs.T, axis=1)
-        logs = np.log(_smoothed(_merged(counts, labels, classes), overall))
-    return labels
-
-
-def _without_empty(labels: Labels, classes: int) -> Labels:
-    """Every class gets a member: empty ones take one from the largest."""
-    labels = labels.copy()
-    for empty in np.flatnonzero(np.bincount(labels, minlength=classes) == 0):
-        largest = int(np.bincount(labels, minlength=classes).argmax())
-        labels[int(np.flatnonzero(labels == largest)[-1])] = empty
-    return labels
-
-
-def _far_classes(near: Labels, far: Labels, group: Labels, sizes: tuple[int, int, int], classes: int) -> Labels:
-    """Classes of far indices that tell most about the group beside the near class."""
-    entries, nears, groups = sizes
-    flat = _counts(far, near * groups + group, (entries, nears * groups))
-    labels = _cluster(flat, classes)
-    for _ in range(_ITERATIONS):
-        cube = _merged(flat, labels, classes).reshape(classes, nears, groups)
-        overall = cube.sum(axis=(0, 1))
-        logs = np.log(_smoothed(cube.reshape(-1, groups), overall)).reshape(classes, -1)
-        labels = np.argmax(flat @ logs.T, axis=1)
-    return labels
-
-
 def _fit_level(
     train: NDArray[np.uint16], number: int, before: list[LevelModel], index_bits: int, shape: Shape
 ) -> LevelModel:
@@ -224,53 +262,50 @@ def _fit_level(
     entries = 1 << index_bits
     target = train[:, :, number].astype(np.int64)
     near, far = _conditioning(train, number)
-    known = near >= 0
-    pairs = _counts(near[known], target[known], (entries, entries))
-    nears, groups = _cluster(pairs, shape.near), _cluster(pairs.T, shape.groups)
-    for _ in range(_ROUNDS if shape.near > 1 else 0):
-        groups = _cluster(_merged(pairs, nears, shape.near).T, shape.groups, groups)
-        nears = _cluster(_merged(pairs.T, groups, shape.groups).T, shape.near, nears)
-    frequency = np.bincount(target.ravel(), minlength=entries)
-    if shape.near == 1:
-        nears, groups = np.zeros(entries, np.int64), _by_frequency(frequency, shape.groups)
-    groups = _without_empty(groups, shape.groups)
+    nears, groups = _classes(target, near, entries, shape)
     fars = np.zeros(entries, np.int64)
     if shape.far > 1:
         both = far >= 0
-        fars = _far_classes(
+        fars = far_classes(
             nears[near[both]], far[both], groups[target[both]], (entries, shape.near, shape.groups), shape.far
         )
-    slot = _slots(groups, nears, fars)
+    slot = np.arange(entries) if shape.in_place else _slots(groups, nears, fars)
+    by_slot = np.argsort(slot)
+    first = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=shape.groups))])
+    frequency = np.bincount(target.ravel(), minlength=entries)
+    members, member_scale = _quantized_members((frequency[by_slot] + 0.5).astype(np.float64), first)
+    places: dict[str, Any] = {
+        "slot": slot.astype(np.uint16), "first": first.astype(np.uint16), "members": members,
+        "member_scale": member_scale,
+    }  # fmt: skip
+    if shape.network is not None:
+        network = fit_network(groups[target], shape.groups, shape.network)
+        return replace(LevelModel.without_model(), **places, network=network)
     order = slot if number == 0 else before[number - 1].slot
     nears, fars = (_shared(labels, order, shape.shift) for labels in (nears, fars))
     row = np.where(near >= 0, nears[near] * shape.far, shape.near * shape.far)
     row += np.where(far >= 0, fars[far], 0)
-    counted = _counts(row, groups[target], (shape.near * shape.far + 1, shape.groups))
-    codes, scale = _quantized_rows(_smoothed(counted, counted.sum(axis=0)))
-    by_slot = np.argsort(slot)
-    first = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=shape.groups))])
-    members, member_scale = _quantized_members((frequency[by_slot] + 0.5).astype(np.float64), first)
-    places = by_slot if number == 0 else np.argsort(order) if order.size else np.arange(entries)
-    context = (nears | fars << 6)[places][:: 1 << shape.shift]
+    counted = counts(row, groups[target], (shape.near * shape.far + 1, shape.groups))
+    codes, scale = _quantized_rows(smoothed(counted, counted.sum(axis=0)))
+    by_place = by_slot if number == 0 else np.argsort(order) if order.size else np.arange(entries)
+    context = (nears | fars << 6)[by_place][:: 1 << shape.shift]
     return LevelModel(
-        slot=slot.astype(np.uint16),
-        first=first.astype(np.uint16),
-        members=members,
-        member_scale=member_scale,
-        context=context.astype(np.uint8),
-        rows=codes,
-        row_scale=scale,
-        far=shape.far,
-        shift=shape.shift,
+        **places, context=context.astype(np.uint8), rows=codes, row_scale=scale, far=shape.far, shift=shape.shift
     )
 
 
-def _by_frequency(frequency: NDArray[np.int64], groups: int) -> Labels:
-    """Groups of indices of like frequency, of about equal size."""
-    order = np.argsort(frequency, kind="stable")
-    labels = np.empty(len(frequency), np.int64)
-    labels[order] = np.arange(len(frequency)) * groups // len(frequency)
-    return labels
+def _classes(target: Labels, near: Labels, entries: int, shape: Shape) -> tuple[Labels, Labels]:
+    """Near classes and groups, int64[K] each."""
+    if shape.near > 1:
+        known = near >= 0
+        pairs = counts(near[known], target[known], (entries, entries))
+        nears, groups = co_clusters(pairs, shape.near, shape.groups, in_place=shape.in_place)
+    elif shape.in_place:
+        nears, groups = np.zeros(entries, np.int64), np.arange(entries) * shape.groups // entries
+    else:
+        frequency = np.bincount(target.ravel(), minlength=entries)
+        nears, groups = np.zeros(entries, np.int64), by_frequency(frequency, shape.groups)
+    return nears, groups if shape.in_place else without_empty(groups, shape.groups)
 
 
 def _slots(groups: Labels, nears: Labels, fars: Labels) -> Labels:

@@ -21,7 +21,7 @@ from kit.quantize.codebook_refit import CodebookRefit, entry_usage, refit_codebo
 from kit.quantize.finetune import TuneFrames, TuneResult, finetune
 from kit.quantize.fold import FloatConv, fold_encoder, run_float
 from kit.quantize.metric import can_change, change_decoder, change_encoder, decoder_sensitivity, measure_basis
-from kit.quantize.prices import settled_prices
+from kit.quantize.prices import FREE, Rate
 from kit.reference.encoder import encode
 
 SENSITIVITY_FRAMES = 256
@@ -109,7 +109,7 @@ def quantize_autoencoder(
     *,
     seed: int,
     batch: int = 64,
-    rate_weight: float = 0.0,
+    rate: Rate = FREE,
     progress: Progress | None = None,
 ) -> Int8Model:
     """Change the latents' basis, calibrate, fine-tune, and refit the codebooks; each as ``settings`` asks.
@@ -125,7 +125,7 @@ def quantize_autoencoder(
         validation: validation frames.
         seed: of the fine-tuning.
         batch: frames of a step of it.
-        rate_weight: price of a bit on the device, in mean distortions.
+        rate: of the bits on the device.
         progress: of the fine-tuning: called with (steps done, steps in all).
 
     Raises:
@@ -134,8 +134,8 @@ def quantize_autoencoder(
     rvq, decoder = autoencoder.rvq, autoencoder.decoder
     rvq.beam = settings.beam  # of the device, from here on
     layers = _measured(layers, rvq, decoder, settings.latent_metric, calibration)
-    if rvq.rate_weight:
-        rvq.rate_weight = rate_weight  # of the device, from here on
+    if rvq.priced:
+        rvq.rate_weight, rvq.rate_bits = rate.weight, rate.bits  # of the device, from here on
         latents = run_float(layers, calibration.y[:, :, None])
         rvq.settle(latents.reshape(-1, latents.shape[2]).astype(np.float32))
     chain, found = calibrate(layers, calibration.y, calibration.frames, bits)
@@ -160,8 +160,8 @@ def quantize_autoencoder(
     flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
     flat = [rows[:: max(1, len(rows) // most)] for rows, most in zip(flat, CODEBOOK_VECTORS, strict=True)]
     if settings.codebook_rounds:
-        books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds, rate_weight, settings.beam)
-    price = settled_prices(books.astype(np.float64), flat[0], rate_weight, beam=settings.beam)
+        books, refit = refit_codebook(books, flat[0], flat[1], settings.codebook_rounds, rate, settings.beam)
+    price = rate.settled(books.astype(np.float64), flat[0], beam=settings.beam)
     usage = entry_usage(books, flat[0], price, settings.beam)
     device_price = None if price is None else price.astype(np.float32)
     return Int8Model(model, encoder, books, usage, device_price, found, tuned, refit)

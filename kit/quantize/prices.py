@@ -9,18 +9,41 @@ other; here they settle by repetition. The device pays the same prices (NUMERICS
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.model.rvq import RARE_SHARE
+from kit.model.rvq import FIRST_PRICE, RARE_SHARE, SETTLING_ROUNDS, STEERED_ROUNDS, steered
 from kit.reference.rvq import beam_indices
 
 Books = NDArray[np.float64]
 Prices = NDArray[np.float64]
 
-SETTLING_ROUNDS = 6
-
 BLOCK_ROWS = 16384
+
+STEERED_ROWS = 40960
+"""Latents that a price is steered on: of more, every so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What bits cost: ``weight`` mean distortions each, or what it takes that a position's indices have ``bits``."""
+
+    weight: float = 0.0
+    bits: float | None = None
+
+    def settled(
+        self, books: Books, latents: NDArray[np.float32], start: Prices | None = None, rounds: int = 0, beam: int = 1
+    ) -> Prices | None:
+        """Prices that follow from the choices made at these prices; see the functions that it calls."""
+        if self.bits is not None:
+            return steered_prices(books, latents, self.bits, beam)
+        return settled_prices(books, latents, self.weight, start, rounds or SETTLING_ROUNDS, beam)
+
+
+FREE = Rate()
+"""Bits cost nothing."""
 
 
 def level_search(
@@ -86,6 +109,36 @@ def settled_prices(
             distortions.append(np.square(residual).sum(axis=1).mean())
         price -= price.min(axis=1, keepdims=True)
         price *= rate_weight * np.array(distortions if beam == 1 else distortions[-1:])[:, None]
+    return price
+
+
+def steered_prices(books: Books, latents: NDArray[np.float32], bits: float, beam: int = 1) -> Prices:
+    """Prices at which the indices of a position take so many bits, by their order-0 entropy.
+
+    A bit costs the same at every level. Where even free choice takes fewer bits, hardly anything is left of the price.
+
+    Args:
+        books: float64[M, K, D].
+        latents: float32[n, D].
+        bits: of a position's indices, all levels together.
+        beam: of the search.
+
+    Returns:
+        float64[M, K] in squared latent units, the least of each level 0.
+    """
+    rows = latents[:: max(1, len(latents) // STEERED_ROWS)]
+    price, bit_price = np.zeros(books.shape[:2]), 0.0
+    for _ in range(STEERED_ROUNDS):
+        chosen = level_search(books, rows, price, beam)
+        if not bit_price:
+            total = sum(book[chosen[:, level]] for level, book in enumerate(books))
+            bit_price = FIRST_PRICE * float(np.square(rows - total).sum(axis=1).mean())
+        bit_price = steered(bit_price, mean_bits(chosen, books.shape[1]) - bits)
+        for level, book in enumerate(books):
+            share = np.bincount(chosen[:, level], minlength=len(book)) / len(rows) + RARE_SHARE / len(book)
+            price[level] = -np.log2(share)
+        price -= price.min(axis=1, keepdims=True)
+        price *= bit_price
     return price
 
 

@@ -9,56 +9,91 @@ from numpy.typing import NDArray
 
 from kit.render.tables import Table, table
 from kit.wire.coding import CodingModel, LevelModel
+from kit.wire.context import ContextNetwork
 
-_FIELDS = (
-    "slot", "slot_high", "first", "members", "member_scale", "context", "rows", "row_scale", "start", "groups",
-    "far_classes", "shift",
+_POINTERS = (
+    "slot", "slot_high", "first", "members", "member_scale", "context", "rows", "row_scale", "network",
 )  # fmt: skip
+_FIELDS = (*_POINTERS, "start", "groups", "far_classes", "shift")
 
 
 @dataclass(frozen=True, slots=True)
 class CodingView:
-    """Tables of every level and their size; the fields of kit_coding_level_t in order, by name and value."""
+    """Tables of every level and their size; the fields of kit_coding_level_t in order, by name and value, and those of
+    kit_coding_network_t where the first level has one."""
 
     name: str
     tables: tuple[Table, ...]
     levels: tuple[tuple[tuple[str, str | int], ...], ...]
     bytes: int
+    network: tuple[tuple[str, str | int], ...] = ()
 
 
 def coding_view(model: CodingModel | None, prefix: str) -> CodingView | None:
     """View of a model, which has proved its own bounds; None where indices have a fixed width."""
     if model is None:
         return None
+    name = f"{prefix}_coding"
     tables: list[Table] = []
     levels = []
+    network: tuple[tuple[str, str | int], ...] = ()
     for number, level in enumerate(model.levels):
-        found = _tables(level, f"{prefix}_coding{number}") if not level.uniform else {}
+        found = _tables(level, f"{name}{number}") if not level.uniform else {}
         tables += found.values()
-        values: dict[str, str | int] = dict.fromkeys(_FIELDS[:8], "NULL")
-        values.update({name: each.name for name, each in found.items()})
+        values: dict[str, str | int] = dict.fromkeys(_POINTERS, "NULL")
+        values.update({key: each.name for key, each in found.items()})
         values.update(start=max(0, len(level.rows) - 1), groups=max(0, level.groups), far_classes=level.far)
         values["shift"] = level.shift
-        levels.append(tuple((name, values[name]) for name in _FIELDS))
-    return CodingView(f"{prefix}_coding", tuple(tables), tuple(levels), sum(each.bytes for each in tables))
+        if level.network is not None:
+            own = _network_tables(level.network, f"{name}_network")
+            tables += own.values()
+            network = _network_fields(level.network, own)
+            values["network"] = f"&{name}_network"
+        levels.append(tuple((key, values[key]) for key in _FIELDS))
+    return CodingView(name, tuple(tables), tuple(levels), sum(each.bytes for each in tables), network)
 
 
 def _tables(level: LevelModel, name: str) -> dict[str, Table]:
-    entries, groups, rows = len(level.slot), level.groups, len(level.rows)
-    found = {"slot": table(f"{name}_slot", f"place of each index, low 8 bits, [{entries}]", _low(level.slot))}
-    if entries > 256:
-        high = _packed(level.slot >> 8, 2)
-        found["slot_high"] = table(f"{name}_slot_high", f"bits 8 and 9 of four places, [{len(high)}]", high)
+    groups, rows = level.groups, len(level.rows)
+    found = _place_tables(level, name) if not level.in_place else {}
     found["first"] = table(f"{name}_first", f"first place of each group, and the end, [{groups + 1}]", level.first)
     members = _packed(level.members, 4)
     found["members"] = table(f"{name}_members", f"weights within groups, two a byte, [{len(members)}]", members)
     found["member_scale"] = table(f"{name}_member_scale", f"scales of their weights, [{groups}]", level.member_scale)
-    about = f"context classes by place of the index conditioned on, [{len(level.context)}]"
-    found["context"] = table(f"{name}_context", about, level.context)
-    codes = np.stack([_packed(row, 4) for row in level.rows])
-    found["rows"] = table(f"{name}_rows", f"weights of groups, two a byte, [{rows}][{codes.shape[1]}]", codes)
-    found["row_scale"] = table(f"{name}_row_scale", f"scale of each row, [{rows}]", level.row_scale)
+    if level.network is None:
+        about = f"context classes by place of the index conditioned on, [{len(level.context)}]"
+        found["context"] = table(f"{name}_context", about, level.context)
+        codes = np.stack([_packed(row, 4) for row in level.rows])
+        found["rows"] = table(f"{name}_rows", f"weights of groups, two a byte, [{rows}][{codes.shape[1]}]", codes)
+        found["row_scale"] = table(f"{name}_row_scale", f"scale of each row, [{rows}]", level.row_scale)
     return found
+
+
+def _place_tables(level: LevelModel, name: str) -> dict[str, Table]:
+    entries = len(level.slot)
+    found = {"slot": table(f"{name}_slot", f"place of each index, low 8 bits, [{entries}]", _low(level.slot))}
+    if entries > 256:
+        high = _packed(level.slot >> 8, 2)
+        found["slot_high"] = table(f"{name}_slot_high", f"bits 8 and 9 of four places, [{len(high)}]", high)
+    return found
+
+
+def _network_tables(network: ContextNetwork, name: str) -> dict[str, Table]:
+    rows, width = network.embedding.shape
+    units, inputs = network.hidden.shape
+    abouts = {
+        "embedding": f"vector of each group, and of no group, [{rows}][{width}]",
+        "hidden": f"weights from the vectors of {network.past} positions to the units, [{units}][{inputs}]",
+        "hidden_bias": f"biases of the units, [{units}]",
+        "output": f"weights from the units to the groups, [{network.groups}][{units}]",
+        "output_bias": f"biases of the groups, [{network.groups}]",
+    }
+    return {key: table(f"{name}_{key}", about, getattr(network, key)) for key, about in abouts.items()}
+
+
+def _network_fields(network: ContextNetwork, tables: dict[str, Table]) -> tuple[tuple[str, str | int], ...]:
+    sizes = (("past", network.past), ("width", network.embedding.shape[1]), ("units", network.units))
+    return (*((key, each.name) for key, each in tables.items()), *sizes)
 
 
 def _low(values: NDArray[np.uint16]) -> NDArray[np.uint8]:

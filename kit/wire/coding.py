@@ -2,7 +2,8 @@
 
 Each level sorts its indices into groups. A group is coded by a row of weights that the context chooses, then the index
 within its group by weights of its own. Weights are 4-bit codes; an integer scale per row takes their running sums to
-cumulative frequencies, so that every index can be coded and no division is needed.
+cumulative frequencies, so that every index can be coded. On the first level a small network (:mod:`kit.wire.context`)
+may stand for the rows: it weighs the groups by those of several positions before.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from kit.config import Config
 from kit.errors import ArtifactError
 from kit.files import read_npz, write_npz
+from kit.wire.context import ARRAYS as NETWORK_ARRAYS
+from kit.wire.context import ContextNetwork
 
 CODING_FILE = "coding.npz"
 """Name of the artifact."""
@@ -27,6 +30,8 @@ TOTAL = 1 << TOTAL_BITS
 """Frequencies of a row sum to at most this."""
 SCALE_BITS = 10
 """A scale counts in units of 2^-SCALE_BITS."""
+NETWORK_SCALE_BITS = 16
+"""A scale of a network's weights counts in units of 2^-NETWORK_SCALE_BITS."""
 GROUPS_MAX, NEAR_MAX, FAR_MAX = 64, 64, 4
 TABLE_BYTES_MAX = 4096
 """Flash that all tables of a model may take."""
@@ -53,12 +58,23 @@ def best_scale(codes: NDArray[Any]) -> NDArray[np.uint16]:
     return scale
 
 
+def network_cumulative(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cumulative frequencies of a network's weights: int64[n, G] -> int64[n, G + 1]."""
+    groups = weights.shape[1]
+    sums = np.zeros((len(weights), groups + 1), np.int64)
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    scale = ((TOTAL - groups) << NETWORK_SCALE_BITS) // sums[:, -1:]
+    found: NDArray[np.int64] = np.arange(groups + 1, dtype=np.int64) + ((sums * scale) >> NETWORK_SCALE_BITS)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class LevelModel:
     """How the indices of one level are coded; without groups (all arrays empty) every index is as likely as any other.
 
     Attributes:
-        slot: uint16[K], place of each index in the order of groups, each once.
+        slot: uint16[K], place of each index in the order of groups, each once. Where all are in place already, a device
+            needs no table of them.
         first: uint16[G + 1], first slot of each group; every group has a member, the last entry is K.
         members: uint8[K], code 0..15 of each slot's weight within its group.
         member_scale: uint16[G].
@@ -68,6 +84,7 @@ class LevelModel:
         row_scale: uint16[A * S + 1].
         far: S, far classes, 1..4; 1 but for the first level.
         shift: slots that share a context class, as a power of two.
+        network: weighs the groups; context, rows and row_scale are empty then, far is 1 and shift 0.
 
     Raises:
         ArtifactError: anything is not as above, or the frequencies of a row exceed their total.
@@ -82,6 +99,7 @@ class LevelModel:
     row_scale: NDArray[np.uint16]
     far: int = 1
     shift: int = 0
+    network: ContextNetwork | None = None
 
     def __post_init__(self) -> None:
         for name, dtype, axes in _ARRAYS:
@@ -89,7 +107,7 @@ class LevelModel:
             if array.dtype != dtype or array.ndim != axes:
                 raise ArtifactError(f"coding model: {name} is {array.dtype}{list(array.shape)}", _REBUILD)
         if not self.uniform:
-            problem = self._problem()
+            problem = self._problem() or (self._row_problem() if self.network is None else self._network_problem())
             if problem:
                 raise ArtifactError(f"coding model: {problem}", _REBUILD)
 
@@ -103,6 +121,11 @@ class LevelModel:
     def uniform(self) -> bool:
         """The level has no groups."""
         return self.slot.size == 0
+
+    @cached_property
+    def in_place(self) -> bool:
+        """Every index stands at its own place."""
+        return bool(np.array_equal(self.slot, np.arange(len(self.slot))))
 
     @property
     def groups(self) -> int:
@@ -124,20 +147,34 @@ class LevelModel:
             return "slots are no permutation"
         if starts[0] != 0 or starts[-1] != entries or (np.diff(starts) < 1).any():
             return "groups do not follow each other"
+        if self.members.shape != (entries,) or self.member_scale.shape != (groups,) or self.members.max() > 15:
+            return f"members {list(self.members.shape)} of {entries} entries, scales {list(self.member_scale.shape)}"
+        if max(each[-1] for each in self._member_sums()) > TOTAL:
+            return f"frequencies of members that sum to more than {TOTAL}"
+        return ""
+
+    def _network_problem(self) -> str:
+        assert self.network is not None
+        if self.network.groups != self.groups:
+            return f"a network of {self.network.groups} groups for {self.groups}"
+        if self.context.size or self.rows.size or self.row_scale.size or (self.far, self.shift) != (1, 0):
+            return "a network beside rows"
+        return ""
+
+    def _row_problem(self) -> str:
+        entries, groups = len(self.slot), self.groups
         if not 1 <= self.far <= FAR_MAX or not 0 <= self.shift <= 10:
             return f"far {self.far}, shift {self.shift}"
-        if len(self.context) != -(-entries >> self.shift) or self.members.shape != (entries,):
-            return f"{len(self.context)} context classes and {len(self.members)} members for {entries} entries"
-        if self.member_scale.shape != (groups,) or self.rows.shape[1] != groups or len(self.rows) % self.far != (
-            1 % self.far
-        ):
-            return f"rows {list(self.rows.shape)}, member scales {list(self.member_scale.shape)}"
-        if self.row_scale.shape != (len(self.rows),) or max(self.rows.max(), self.members.max()) > 15:
+        if len(self.context) != -(-entries >> self.shift):
+            return f"{len(self.context)} context classes for {entries} entries"
+        if self.rows.shape[1] != groups or len(self.rows) % self.far != 1 % self.far:
+            return f"rows {list(self.rows.shape)}"
+        if self.row_scale.shape != (len(self.rows),) or self.rows.max() > 15:
             return "row scales or codes out of range"
         row = (self.context & 63).astype(np.int64) * self.far + (self.context >> 6)
         if (self.context >> 6).max() >= self.far or row.max() >= len(self.rows) - 1:
             return "a context class without a row"
-        if self.row_cumulative[:, -1].max() > TOTAL or max(each[-1] for each in self._member_sums()) > TOTAL:
+        if self.row_cumulative[:, -1].max() > TOTAL:
             return f"frequencies that sum to more than {TOTAL}"
         return ""
 
@@ -176,10 +213,11 @@ class LevelModel:
         if self.uniform:
             return 0
         entries, groups, rows = len(self.slot), self.groups, len(self.rows)
-        high = entries // 4 if entries > 256 else 0
-        return entries + high + 2 * (groups + 1) + entries // 2 + 2 * groups + len(self.context) + (
-            rows * (-(-groups // 2) + 2)
-        )
+        places = 0 if self.in_place else entries + (entries // 4 if entries > 256 else 0)
+        fixed = places + 2 * (groups + 1) + entries // 2 + 2 * groups
+        if self.network is not None:
+            return fixed + self.network.table_bytes
+        return fixed + len(self.context) + rows * (-(-groups // 2) + 2)
 
 
 _ARRAYS: tuple[tuple[str, Any, int], ...] = (
@@ -213,6 +251,8 @@ class CodingModel:
                 )
             if number > 0 and level.far != 1:
                 raise ArtifactError(f"coding model: level {number} has {level.far} far classes, not 1", _REBUILD)
+            if number > 0 and level.network is not None:
+                raise ArtifactError(f"coding model: level {number} has a network, which only the first may", _REBUILD)
         if self.table_bytes > TABLE_BYTES_MAX:
             raise ArtifactError(f"coding model: {self.table_bytes} bytes, at most {TABLE_BYTES_MAX}", _REBUILD)
 
@@ -242,6 +282,9 @@ class CodingModel:
             for name, dtype, _ in _ARRAYS:
                 found[f"level{number}_{name}"] = np.ascontiguousarray(getattr(level, name), dtype)
             found[f"level{number}_sizes"] = np.array([level.far, level.shift], np.int32)
+            if level.network is not None:
+                for name, _, _ in NETWORK_ARRAYS:
+                    found[f"level{number}_network_{name}"] = np.ascontiguousarray(getattr(level.network, name))
         return found
 
     def save(self, path: str | Path) -> None:
@@ -258,6 +301,8 @@ class CodingModel:
         arrays = read_npz(path)
         count = sum(name.endswith("_sizes") for name in arrays)
         names = ["index_bits"]
+        if "level0_network_output" in arrays:
+            names += [f"level0_network_{name}" for name, _, _ in NETWORK_ARRAYS]
         for number in range(count):
             names += [f"level{number}_{name}" for name in (*(each[0] for each in _ARRAYS), "sizes")]
         if sorted(names) != sorted(arrays) or arrays["index_bits"].shape != ():
@@ -268,6 +313,9 @@ class CodingModel:
             if sizes.shape != (2,) or sizes.dtype != np.int32:
                 raise ArtifactError(f"{path} is no coding model of this kit", _REBUILD)
             parts: dict[str, Any] = {name: arrays[f"level{number}_{name}"] for name, _, _ in _ARRAYS}
+            if f"level{number}_network_output" in arrays:
+                network = {name: arrays[f"level{number}_network_{name}"] for name, _, _ in NETWORK_ARRAYS}
+                parts["network"] = ContextNetwork(**network)
             levels.append(LevelModel(**parts, far=int(sizes[0]), shift=int(sizes[1])))
         return cls(int(arrays["index_bits"]), tuple(levels))
 
@@ -286,3 +334,4 @@ def load_coding(config: Config, folder: Path) -> CodingModel | None:
 
 
 assert {each[0] for each in _ARRAYS} <= {field.name for field in fields(LevelModel)}
+assert TOTAL_BITS + NETWORK_SCALE_BITS < 32

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
-from kit.wire.coding import TOTAL_BITS, CodingModel, LevelModel
+from kit.wire.coding import TOTAL_BITS, CodingModel, LevelModel, network_cumulative
 
 _MASK = (1 << 32) - 1
 _BOTTOM = 1 << 24
@@ -103,7 +103,7 @@ class _Decoder:
 
 
 class _Context:
-    """Rows of the models from what was coded before, position by position."""
+    """Frequencies of groups from what was coded before, position by position."""
 
     def __init__(self, model: CodingModel, count: int) -> None:
         self._levels = model.levels
@@ -111,9 +111,20 @@ class _Context:
         self._far = np.zeros(count, np.int64)
         self._above = np.zeros(count, np.int64)
         self._count = count
+        network = model.levels[0].network
+        self._past = np.empty((count, 0), np.int64)
+        if network is not None:
+            self._past = np.full((count, network.past), network.groups, np.int64)
 
-    def row(self, number: int) -> NDArray[np.int64]:
-        """Row of level ``number`` at the position at hand: int64[n]."""
+    def cumulative(self, number: int) -> NDArray[np.int64]:
+        """Cumulative frequencies of the groups of level ``number`` at the position at hand: int64[n, G + 1]."""
+        level = self._levels[number]
+        if level.network is not None:
+            return network_cumulative(level.network.weights(self._past))
+        found: NDArray[np.int64] = level.row_cumulative[self._row(number)]
+        return found
+
+    def _row(self, number: int) -> NDArray[np.int64]:
         level = self._levels[number]
         if number > 0:
             above: NDArray[np.int64] = (level.context[self._above >> level.shift] & 63).astype(np.int64)
@@ -127,10 +138,14 @@ class _Context:
         """``slot`` was coded at level ``number``."""
         self._above = slot
         level = self._levels[0]
-        if number == 0 and not level.uniform:
-            if self._near is not None:
-                self._far = (level.context[self._near >> level.shift] >> 6).astype(np.int64)
-            self._near = slot
+        if number > 0 or level.uniform:
+            return
+        if level.network is not None:
+            self._past = np.concatenate([level.group_of_slot[slot][:, None], self._past[:, :-1]], axis=1)
+            return
+        if self._near is not None:
+            self._far = (level.context[self._near >> level.shift] >> 6).astype(np.int64)
+        self._near = slot
 
 
 def _steps(positions: int, model: CodingModel) -> Iterator[tuple[int, int, LevelModel]]:
@@ -162,8 +177,9 @@ def encode(indices: NDArray[np.uint16], model: CodingModel) -> Codes:
             continue
         slot = level.slot[index].astype(np.int64)
         group = level.group_of_slot[slot]
-        table, row = level.row_cumulative, context.row(number)
-        coder.put(table[row, group], table[row, group + 1] - table[row, group])
+        table = context.cumulative(number)
+        begin, end = _at(table, group), _at(table, group + 1)
+        coder.put(begin, end - begin)
         members, rank = level.member_cumulative, slot - level.first[group]
         alone = level.sizes[group] == 1
         begin, end = members[group, rank], members[group, rank + 1]
@@ -206,7 +222,7 @@ def decode(data: NDArray[np.uint8], positions: int, model: CodingModel) -> NDArr
             indices[:, position, number] = index
             context.coded(number, index)
             continue
-        table = level.row_cumulative[context.row(number)]
+        table = context.cumulative(number)
         group = (table[:, 1:-1] <= value[:, None]).sum(axis=1)
         begin, end = _at(table, group), _at(table, group + 1)
         decoder.take(begin, end - begin)

@@ -1,5 +1,7 @@
 #include "coding_decode.h"
 
+#include <string.h>
+
 #define TOTAL (1u << KIT_CODING_TOTAL_BITS)
 
 typedef struct {
@@ -59,9 +61,65 @@ static unsigned read_weighted(reader_t *reader, const uint8_t *codes, unsigned f
     }
 }
 
+/* floor(value / 64) */
+static int32_t by_64(int32_t value)
+{
+    return value >= 0 ? value / 64 : -((63 - value) / 64);
+}
+
+/* Section 7.4: group of the next index, after the groups of the positions before, the latest first. */
+static unsigned read_predicted(reader_t *reader, const kit_coding_network_t *network, unsigned groups, const unsigned *past)
+{
+    static const uint16_t MANTISSAS[16] = {4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
+                                           2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139};
+    const unsigned inputs = (unsigned)network->past * network->width;
+    int32_t units[KIT_CODING_UNITS_MAX];
+    int32_t logits[KIT_CODING_GROUPS_MAX];
+    uint32_t weights[KIT_CODING_GROUPS_MAX];
+    int32_t best = INT32_MIN;
+    uint32_t total = 0;
+    for (unsigned unit = 0; unit < network->units; unit++) {
+        int32_t sum = network->hidden_bias[unit];
+        for (unsigned i = 0; i < inputs; i++) {
+            const int8_t *vector = network->embedding + past[i / network->width] * network->width;
+            sum += network->hidden[unit * inputs + i] * vector[i % network->width];
+        }
+        units[unit] = by_64(sum) < 0 ? 0 : by_64(sum) > 127 ? 127 : by_64(sum);
+    }
+    for (unsigned group = 0; group < groups; group++) {
+        int32_t sum = network->output_bias[group];
+        for (unsigned unit = 0; unit < network->units; unit++) {
+            sum += network->output[group * network->units + unit] * units[unit];
+        }
+        logits[group] = by_64(sum);
+        best = logits[group] > best ? logits[group] : best;
+    }
+    for (unsigned group = 0; group < groups; group++) {
+        const int32_t below = best - logits[group] > 255 ? 255 : best - logits[group];
+        weights[group] = (uint32_t)MANTISSAS[below % 16] >> (below / 16);
+        total += weights[group];
+    }
+    const uint32_t scale = ((TOTAL - groups) << 16) / total;
+    const uint32_t value = frequency_value(reader);
+    uint32_t sum = 0;
+    uint32_t begin = 0;
+    for (unsigned group = 0;; group++) {
+        sum += weights[group];
+        const uint32_t end = group + 1u + ((sum * scale) >> 16);
+        if (value < end || group + 1u == groups) {
+            take(reader, begin, end);
+            return group;
+        }
+        begin = end;
+    }
+}
+
 /* Index of a place. */
 static unsigned index_of(const kit_coding_level_t *level, unsigned place, unsigned index_bits)
 {
+    if (level->slot == NULL) {
+        return place;
+    }
     for (unsigned index = 0; index < 1u << index_bits; index++) {
         const unsigned high = level->slot_high == NULL ? 0 : ((unsigned)level->slot_high[index / 4u] >> (2u * (index % 4u))) & 3u;
         if ((level->slot[index] | high << 8) == place) {
@@ -71,13 +129,32 @@ static unsigned index_of(const kit_coding_level_t *level, unsigned place, unsign
     return 0; /* places are a permutation */
 }
 
+/* Row of a level: `above` is the place of the level before, `places` are those of the first level one and two positions
+ * before. */
+static unsigned row_of(const kit_coding_level_t *level, const kit_coding_level_t *top, unsigned number, size_t position,
+                       unsigned above, const unsigned *places)
+{
+    if (number != 0) {
+        return level->context[above >> level->shift] & 63u;
+    }
+    if (position == 0) {
+        return level->start;
+    }
+    const unsigned far = position > 1 ? top->context[places[2] >> top->shift] >> 6 : 0u;
+    return (top->context[places[1] >> top->shift] & 63u) * top->far_classes + far;
+}
+
 bool coding_decode(const uint8_t *code, size_t bytes, const kit_coding_level_t *levels, unsigned num_levels,
                    unsigned index_bits, uint16_t *indices, size_t count)
 {
     reader_t reader = {code, bytes, 0, 0, UINT32_MAX, true};
     const kit_coding_level_t *top = &levels[0];
     unsigned places[3] = {0, 0, 0}; /* of the first level: here, one and two positions before */
+    unsigned past[KIT_CODING_PAST_MAX]; /* groups of the first level, the latest first */
     unsigned above = 0;
+    for (unsigned i = 0; i < KIT_CODING_PAST_MAX; i++) {
+        past[i] = top->groups;
+    }
     for (unsigned i = 0; i < 4; i++) {
         reader.offset = reader.offset << 8 | next_byte(&reader);
     }
@@ -86,21 +163,22 @@ bool coding_decode(const uint8_t *code, size_t bytes, const kit_coding_level_t *
         const size_t position = i / num_levels;
         const kit_coding_level_t *level = &levels[number];
         unsigned place;
-        if (level->slot == NULL) {
+        if (level->groups == 0) {
             const unsigned width = TOTAL >> index_bits;
             place = frequency_value(&reader) / width;
             take(&reader, place * width, (place + 1u) * width);
             indices[i] = (uint16_t)place;
         } else {
-            unsigned row = level->start;
-            if (number != 0) {
-                row = level->context[above >> level->shift] & 63u;
-            } else if (position != 0) {
-                const unsigned far = position > 1 ? top->context[places[2] >> top->shift] >> 6 : 0u;
-                row = (top->context[places[1] >> top->shift] & 63u) * top->far_classes + far;
+            unsigned group;
+            if (level->network != NULL) {
+                group = read_predicted(&reader, level->network, level->groups, past);
+                memmove(past + 1, past, sizeof past - sizeof past[0]);
+                past[0] = group;
+            } else {
+                const unsigned row = row_of(level, top, number, position, above, places);
+                const unsigned stride = (level->groups + 1u) / 2u;
+                group = read_weighted(&reader, level->rows + row * stride, 0, level->groups, level->row_scale[row]);
             }
-            const unsigned stride = (level->groups + 1u) / 2u;
-            const unsigned group = read_weighted(&reader, level->rows + row * stride, 0, level->groups, level->row_scale[row]);
             const unsigned first = level->first[group];
             const unsigned members = level->first[group + 1u] - first;
             place = first;

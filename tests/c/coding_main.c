@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     for (;;) {
         kit_coder_t coder;
         memset(code, 0xEE, capacity);
-        kit_coder_begin(&coder, code, capacity);
+        kit_coder_begin(&coder, ppg_coding, code, capacity);
         for (unsigned i = 0; i < positions * levels; i++) {
             if (fread(&index, sizeof index, 1, stdin) != 1) {
                 free(code);

@@ -48,6 +48,14 @@ def test_random_models(index_bits: int, levels: int, compiler: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("round_", range(4))
+def test_random_networks(round_: int, compiler: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng([seed(), round_])
+    model = random_model(rng, 2, 8, network=True)
+    compare(model, likely_indices(rng, model, 600, 23), compiler, tmp_path)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
 def test_model_of_the_zoo(compiler: str, tmp_path: Path) -> None:
     model = CodingModel.load(ROOT / "zoo" / "08x_ds8_l2" / "coding.npz")
     rng = np.random.default_rng(seed())

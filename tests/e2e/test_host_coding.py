@@ -27,13 +27,19 @@ pytestmark = pytest.mark.alone
 MODEL = {"embedding_dim": 4, "latent_width": 16, "num_levels": 2, "num_stages": 2, "base_filters": 4}
 
 
-@pytest.mark.parametrize(("frames_per_packet", "side_information"), [(1, True), (3, True), (2, False)])
+@pytest.mark.parametrize(
+    ("frames_per_packet", "side_information", "predictor"),
+    [(1, True, "classes"), (3, True, "network"), (2, False, "classes")],
+)
 def test_range_coded_packets_survive_the_whole_way(
-    frames_per_packet: int, side_information: bool, tmp_path: Path
+    frames_per_packet: int, side_information: bool, predictor: str, tmp_path: Path
 ) -> None:
     need("make")
     need("gcc")
-    packet = {"coding": "range", "frames_per_packet": frames_per_packet, "side_information": side_information}
+    packet = {
+        "coding": "range", "frames_per_packet": frames_per_packet, "side_information": side_information,
+        "context": predictor,
+    }  # fmt: skip
     firmware = make_firmware(tmp_path / "build", packet=packet, firmware={"embedded_frames": 7})
     layout = firmware.layout
     assert layout.variable and layout.model is not None
@@ -65,13 +71,20 @@ def test_range_coded_packets_survive_the_whole_way(
     assert np.array_equal(np.concatenate(found), recorded.indices[np.arange(20 * frames_per_packet) % 7])
 
 
-@pytest.mark.parametrize("board", ["microbit", "mps2-an386"])
-def test_emulated_boards(board: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("board", "predictor"),
+    [
+        ("microbit", "classes"), ("mps2-an386", "classes"), ("microbit", "network"), ("mps2-an385", "network"),
+        ("mps2-an386", "network"), ("mps3-an547", "network"), ("riscv-virt", "network"),
+    ],
+)  # fmt: skip
+def test_emulated_boards(board: str, predictor: str, tmp_path: Path) -> None:
     need_target(board)
-    packet = {"coding": "range"}
-    model = {"latent_width": 512, "num_levels": 3}
+    packet = {"coding": "range", "context": predictor}
+    model = {"latent_width": 512, "num_levels": 3 if predictor == "classes" else 1}
     firmware = make_firmware(tmp_path / "build", packet=packet, model=model)
     assert firmware.coding is not None and 0 < firmware.coding.table_bytes <= 4096
+    assert (firmware.coding.levels[0].network is not None) == (predictor == "network")
     report = validate(firmware, [f"qemu:{board}"], vector_frames(firmware))
     assert report.passed, report.outcomes
 

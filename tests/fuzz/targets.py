@@ -45,13 +45,16 @@ def render_target(folder: Path) -> Rendered:
         firmware={"ring_margin_samples": 4},
     )
     rendered = render_random(config, folder, SEED)
-    (folder / "coding.h").write_text(header_text(coding_model()))
+    (folder / "coding.h").write_text(header_text(coding_model(network=False)))
+    (folder / "coding_network.h").write_text(header_text(coding_model(network=True), "net"))
+    settings = folder / "kit_config.h"
+    settings.write_text(settings.read_text().replace("KIT_CODING_NETWORK 0", "KIT_CODING_NETWORK 1"))
     return rendered
 
 
-def coding_model() -> CodingModel:
-    """What the target ``coding`` codes with."""
-    model = random_model(np.random.default_rng(SEED), 2, 6)
+def coding_model(network: bool) -> CodingModel:
+    """What the target ``coding`` codes with: one model or the other."""
+    model = random_model(np.random.default_rng(SEED), 2, 6, network)
     assert not any(level.uniform for level in model.levels)
     return model
 
@@ -114,14 +117,16 @@ def seeds(name: str, rendered: Rendered) -> dict[str, bytes]:
 
 def _coding_seeds() -> dict[str, bytes]:
     """Codes of likely indices, and indices."""
-    model, rng = coding_model(), np.random.default_rng(SEED)
-    indices = likely_indices(rng, model, 40, 14)
-    codes = encode_indices(indices, model)
-    found = {
-        f"code{number}": b"\0" + data[:length].tobytes()
-        for number, (data, length) in enumerate(zip(codes.data, codes.lengths, strict=True))
-    }
-    return found | {f"indices{n}": b"\1" + row.astype(np.uint8).tobytes() for n, row in enumerate(indices[:8])}
+    rng, found = np.random.default_rng(SEED), {}
+    for network in (False, True):
+        model = coding_model(network)
+        indices = likely_indices(rng, model, 40, 14)
+        codes = encode_indices(indices, model)
+        for number, (data, length) in enumerate(zip(codes.data, codes.lengths, strict=True)):
+            found[f"code{number}_{network:d}"] = bytes([2 * network]) + data[:length].tobytes()
+        for number, row in enumerate(indices[:8]):
+            found[f"indices{number}_{network:d}"] = bytes([1 + 2 * network]) + row.astype(np.uint8).tobytes()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from kit.build.zoo import entries
 from kit.errors import ArtifactError, ConfigError, RenderError, ShapeError
-from kit.quantize.coding import candidate_shapes, fit_coding, mean_bits
+from kit.quantize.coding import candidate_shapes, coding_order, fit_coding, mean_bits
+from kit.quantize.grouping import stretches
 from kit.render.coding import coding_view
 from kit.wire.coding import TABLE_BYTES_MAX, TOTAL, CodingModel, LevelModel
+from kit.wire.context import ContextNetwork
 from kit.wire.packet import PacketLayout
-from kit.wire.range_coder import encode
+from kit.wire.range_coder import decode, encode
 from tests.coding_cases import random_model
 from tests.models import tiny_config
 from tests.support import seed
@@ -89,7 +91,7 @@ def test_table_bytes_are_those_rendered() -> None:
         view = coding_view(model, "ppg")
         assert view is not None and view.bytes == model.table_bytes
         for level in model.levels:
-            if not level.uniform:
+            if not level.uniform and level.network is None:
                 assert (np.diff(level.row_cumulative) >= 1).all() and level.row_cumulative.max() <= TOTAL
     assert coding_view(None, "ppg") is None
 
@@ -170,3 +172,109 @@ def test_every_coding_model_of_the_zoo_fits_its_weights() -> None:
         entry.check()
         model = CodingModel.load(entry.folder / "coding.npz")
         model.expect(num_levels=entry.config.model.num_levels, index_bits=entry.config.model.index_bits)
+
+
+def repeated(rng: np.random.Generator, frames: int, entries: int) -> NDArray[np.uint16]:
+    """Indices that repeat a pattern of four positions of each frame's own, loosely: two before tell nothing."""
+    quarter = np.tile(rng.integers(0, 4, (frames, 4)), (1, 6))
+    first = quarter * (entries // 4) + rng.integers(0, entries // 4, quarter.shape)
+    second = (first * 3 + rng.integers(0, 3, quarter.shape)) % entries
+    return np.stack([first, second], axis=2).astype(np.uint16)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_network_knows_more_than_two_positions(in_place: bool) -> None:
+    rng = np.random.default_rng(seed())
+    train, validation, test = (repeated(rng, n, 64) for n in (400, 100, 100))
+    if in_place:
+        rank = np.argsort(coding_order(train, 6), axis=1)
+        train, validation, test = (
+            np.stack([rank[level][part[:, :, level]] for level in range(2)], axis=2).astype(np.uint16)
+            for part in (train, validation, test)
+        )
+    classes = fit_coding(train, validation, 6, in_place=in_place)
+    model = fit_coding(train, validation, 6, network=True, in_place=in_place)
+    network = model.levels[0].network
+    assert network is not None and network.past == 8 and model.table_bytes <= TABLE_BYTES_MAX
+    assert all(level.in_place == in_place for level in model.levels)
+    assert mean_bits(test, 0, list(model.levels)) < 5.0, "classes of two positions find nothing"
+    assert classes.levels[0].uniform or mean_bits(test, 0, list(classes.levels)) > 5.8
+    codes = encode(test, model)
+    assert np.array_equal(decode(codes.data, test.shape[1], model), test)
+    bits_a_frame = 24 * sum(mean_bits(test, n, list(model.levels[: n + 1])) for n in range(2))
+    assert 0 <= 8 * codes.lengths.mean() - bits_a_frame < 8
+
+
+def test_order_is_a_permutation_that_saves_the_tables_of_places(tmp_path: Path) -> None:
+    train = repeated(np.random.default_rng(seed()), 300, 16)
+    order = coding_order(train, 4)
+    assert order.shape == (2, 16) and np.array_equal(np.sort(order, axis=1), np.tile(np.arange(16), (2, 1)))
+    rank = np.argsort(order, axis=1)
+    sorted_ = np.stack([rank[level][train[:, :, level]] for level in range(2)], axis=2).astype(np.uint16)
+    model = fit_coding(sorted_, sorted_[:100], 4, network=True, in_place=True)
+    view = coding_view(model, "ppg")
+    assert view is not None and view.bytes == model.table_bytes
+    assert not any("slot" in each.name for each in view.tables) and dict(view.levels[0])["slot"] == "NULL"
+    model.save(tmp_path / "coding.npz")
+    again = CodingModel.load(tmp_path / "coding.npz")
+    assert all(np.array_equal(again.arrays()[name], array) for name, array in model.arrays().items())
+    fit_coding(sorted_, sorted_[:100], 4, network=True, in_place=True).save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "coding.npz").read_bytes()
+
+
+def test_stretches_join_neighbours_that_lose_least() -> None:
+    rows = np.array([[9, 1], [8, 2], [1, 9], [2, 8], [9, 1], [0, 0]], np.float64)
+    assert stretches(rows, 3).tolist() == [0, 0, 1, 1, 2, 2]
+    assert stretches(rows, 6).tolist() == list(range(6)) and stretches(rows, 1).tolist() == [0] * 6
+
+
+def network_with(**changes: Any) -> ContextNetwork:
+    values: dict[str, Any] = {
+        "embedding": np.array([[40], [-30], [0]], np.int8),
+        "hidden": np.array([[64, 32], [-20, 50]], np.int8),
+        "hidden_bias": np.array([100, 32], np.int16),
+        "output": np.array([[90, -10], [-5, 30]], np.int8),
+        "output_bias": np.array([0, 64], np.int16),
+    }
+    return ContextNetwork(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"embedding": np.zeros((2, 1), np.int8)}, "network of"),
+        ({"hidden": np.zeros((2, 2), np.int16)}, "network hidden is int16"),
+        ({"hidden_bias": np.zeros(3, np.int16)}, "network of"),
+        ({"output_bias": np.zeros(0, np.int16)}, "network output_bias is"),
+        ({"hidden": np.zeros((2, 9), np.int8)}, "9 positions"),
+        ({"hidden": np.zeros((2, 128), np.int8), "embedding": np.zeros((3, 32), np.int8)}, "128 inputs"),
+        ({"embedding": np.zeros((3, 3), np.int8)}, "network of"),
+    ],
+)
+def test_defective_networks_are_refused(changes: dict[str, Any], words: str) -> None:
+    assert network_with().past == 2
+    with pytest.raises(ArtifactError, match=words):
+        network_with(**changes)
+
+
+def test_a_network_stands_alone_on_the_first_level(tmp_path: Path) -> None:
+    none = {"context": np.zeros(0, np.uint8), "rows": np.zeros((0, 0), np.uint8), "row_scale": np.zeros(0, np.uint16)}
+    good = level_with(**none, far=1, network=network_with())
+    with pytest.raises(ArtifactError, match="a network beside rows"):
+        level_with(network=network_with())
+    with pytest.raises(ArtifactError, match="a network of 2 groups for 1"):
+        level_with(**none, far=1, network=network_with(), first=np.array([0, 4], np.uint16),
+                   member_scale=np.array([10], np.uint16))  # fmt: skip
+    with pytest.raises(ArtifactError, match="level 1 has a network"):
+        CodingModel(2, (good, good))
+    CodingModel(2, (good,)).save(tmp_path / "coding.npz")
+    arrays = dict(np.load(tmp_path / "coding.npz"))
+    del arrays["level0_network_hidden"]
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(ArtifactError, match="no coding model"):
+        CodingModel.load(tmp_path / "other.npz")
+
+
+def test_a_network_needs_range_coding() -> None:
+    with pytest.raises(ConfigError, match="network predicts range-coded indices only"):
+        tiny_config(packet={"context": "network"})

@@ -155,6 +155,28 @@ def test_prices_steer_the_choice_and_codebooks_carry_them() -> None:
     assert (entropy_bits(np.asarray(rvq.choices)) < plain).all()
 
 
+def test_a_steered_price_follows_the_bits() -> None:
+    book, z = random(2, 8, 3), random(400, 1, 5, 3)
+    rvq = started(book, rate_bits=4.0, decay=0.5)
+    assert rvq.priced and rvq.get_config()["rate_bits"] == 4.0
+    prices = []
+    for _ in range(400):
+        rvq(z, training=True)
+        prices.append(float(rvq.bit_price))
+    assert (np.diff(prices[5:]) > 0).all(), "indices take more than 4 of 6 bits: the price rises"
+    rvq.settle(z.reshape(-1, 3))
+    index = rvq.indices(z)
+    bits = sum(entropy_bits(np.stack([np.bincount(index[..., m].ravel(), minlength=8) for m in (0, 1)])))
+    assert abs(bits - 4.0) < 0.15
+    rvq.rate_bits = 6.0
+    before = float(rvq.bit_price)
+    rvq(z, training=True)
+    assert float(rvq.bit_price) < before, "fewer bits than wanted: the price falls"
+    rvq.active.assign(0.0)
+    rvq(z, training=True)
+    assert float(rvq.bit_price) == 0.0, "a start of training without quantization has no price yet"
+
+
 
 @pytest.mark.parametrize("priced", [False, True])
 def test_a_beam_chooses_in_training_as_afterwards(priced: bool) -> None:

@@ -169,7 +169,9 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes(), left.path
 
 
-@pytest.mark.parametrize("options", [{}, {"codebook": "ema", "level_dropout": 0.4, "rate_weight": 0.05}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"codebook": "ema", "level_dropout": 0.4, "rate_weight": 0.05}, {"rate_bits": 5.0}], ids=str
+)
 def test_interrupted_and_resumed_is_the_uninterrupted_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:

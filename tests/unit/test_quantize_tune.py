@@ -14,7 +14,7 @@ from kit.graph.reader import read_tflite
 from kit.model.rvq import RARE_SHARE
 from kit.quantize.calibrate import calibrate
 from kit.quantize.codebook_refit import quantization_error, refit_codebook
-from kit.quantize.prices import level_search, mean_bits, settled_prices
+from kit.quantize.prices import Rate, level_search, mean_bits, settled_prices, steered_prices
 from tests.support import seed, seeded_keras
 from tests.unit.test_quantize_calibrate import BITS, int8, waves
 from tests.unit.test_quantize_convert import tiny_config
@@ -189,7 +189,7 @@ def test_priced_codebooks_take_fewer_bits_and_their_prices_settle() -> None:
     books = np.stack([latents[:32], 0.3 * latents[100:132]])
     train, validation = latents[:5000], latents[5000:]
     plain, free = refit_codebook(books, train, validation, 6)
-    priced, figures = refit_codebook(books, train, validation, 6, 0.1)
+    priced, figures = refit_codebook(books, train, validation, 6, Rate(0.1))
     assert free.bits_before == 0.0 and figures.bits_after > 0.0
     floats = [found.astype(np.float64) for found in (plain, priced)]
     prices = settled_prices(floats[1], train, 0.1)
@@ -219,6 +219,25 @@ def test_a_beam_refits_codebooks_and_prices_bits_by_what_all_levels_leave() -> N
         np.testing.assert_allclose(beam[level], 0.05 * left * np.log2(share.max() / share), rtol=1e-9)
     priced = level_search(found, validation, beam, 4)
     assert mean_bits(priced, 32) < mean_bits(level_search(found, validation, None, 4), 32)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_price_is_steered_to_the_bits_that_are_asked_for(beam: int) -> None:
+    random = np.random.default_rng(seed())
+    latents = (random.exponential(size=(6000, 1)) * random.normal(size=(6000, 3))).astype(np.float32)
+    books = np.stack([latents[:32], 0.3 * latents[100:132]]).astype(np.float64)
+    free = mean_bits(level_search(books, latents, None, beam), 32)
+    for bits in (free - 0.5, free - 1.5):
+        price = steered_prices(books, latents, bits, beam)
+        assert price.shape == (2, 32) and (price.min(axis=1) == 0.0).all()
+        assert abs(mean_bits(level_search(books, latents, price, beam), 32) - bits) < 0.1
+    assert steered_prices(books, latents, 10.0, beam).max() < 0.1 * price.max(), "no need for a price"
+    kept, figures = refit_codebook(
+        books.astype(np.float32), latents[:5000], latents[5000:], 4, Rate(bits=free - 1.0), beam
+    )
+    assert abs(figures.bits_after - (free - 1.0)) < 0.3
+    assert figures.best_round == 0 or figures.after < 1.1 * figures.before
+    assert kept.shape == books.shape
 
 
 def test_all_steps_together_and_each_alone(tmp_path: Path) -> None:

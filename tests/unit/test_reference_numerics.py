@@ -159,7 +159,7 @@ def test_packing() -> None:
 
 
 def test_range_code() -> None:
-    table = [row[1:] for row in rows("7.8") if len(row) == 4]
+    table = [row[1:] for row in rows("7.9") if len(row) == 4]
     codes = [[int(code) for code in row[0].split()] for row in table]
     groups, members = np.array(codes[:5], np.uint8), np.array([*codes[5], *codes[6]], np.uint8)
     level = LevelModel(
@@ -177,7 +177,7 @@ def test_range_code() -> None:
     assert [int(value) for value in table[6][2].split()] == level.member_cumulative[1].tolist()
     model = CodingModel(2, (level,))
     layout = PacketLayout(64, 16, 16, 1, 2, True, coding="range", model=model)
-    examples = [row for row in rows("7.8") if len(row) == 3 and row[0][0].isdigit()]
+    examples = [row for row in rows("7.9") if len(row) == 3 and row[0][0].isdigit()]
     assert len(examples) == 2
     for indices, code, body in examples:
         values = np.array([[[int(index)] for index in indices.split()]], np.uint16)
