@@ -38,7 +38,7 @@ class Rate:
     ) -> Prices | None:
         """Prices that follow from the choices made at these prices; see the functions that it calls."""
         if self.bits is not None:
-            return steered_prices(books, latents, self.bits, beam)
+            return steered_prices(books, latents, self.bits, beam, start)
         return settled_prices(books, latents, self.weight, start, rounds or SETTLING_ROUNDS, beam)
 
 
@@ -100,19 +100,18 @@ def settled_prices(
     for _ in range(rounds):
         chosen = level_search(books, latents, price, beam)
         residual = latents.astype(np.float64)
-        price, distortions = np.empty(books.shape[:2]), []
+        distortions = []
         for level, book in enumerate(books):
-            index = chosen[:, level]
-            residual = residual - book[index]
-            share = np.bincount(index, minlength=len(book)) / len(index) + RARE_SHARE / len(book)
-            price[level] = -np.log2(share)
+            residual = residual - book[chosen[:, level]]
             distortions.append(np.square(residual).sum(axis=1).mean())
-        price -= price.min(axis=1, keepdims=True)
-        price *= rate_weight * np.array(distortions if beam == 1 else distortions[-1:])[:, None]
+        weights = rate_weight * np.array(distortions if beam == 1 else distortions[-1:])
+        price = weights[:, None] * _extra_bits(chosen, books.shape[1])
     return price
 
 
-def steered_prices(books: Books, latents: NDArray[np.float32], bits: float, beam: int = 1) -> Prices:
+def steered_prices(
+    books: Books, latents: NDArray[np.float32], bits: float, beam: int = 1, start: Prices | None = None
+) -> Prices:
     """Prices at which the indices of a position take so many bits, by their order-0 entropy.
 
     A bit costs the same at every level. Where even free choice takes fewer bits, hardly anything is left of the price.
@@ -122,24 +121,36 @@ def steered_prices(books: Books, latents: NDArray[np.float32], bits: float, beam
         latents: float32[n, D].
         bits: of a position's indices, all levels together.
         beam: of the search.
+        start: prices that were steered there for codebooks that have hardly moved since: a few repetitions are enough.
 
     Returns:
         float64[M, K] in squared latent units, the least of each level 0.
     """
     rows = latents[:: max(1, len(latents) // STEERED_ROWS)]
-    price, bit_price = np.zeros(books.shape[:2]), 0.0
-    for _ in range(STEERED_ROUNDS):
+    price, bit_price = np.zeros(books.shape[:2]) if start is None else start.copy(), 0.0
+    for _ in range(STEERED_ROUNDS if start is None else SETTLING_ROUNDS):
         chosen = level_search(books, rows, price, beam)
-        if not bit_price:
-            total = sum(book[chosen[:, level]] for level, book in enumerate(books))
-            bit_price = FIRST_PRICE * float(np.square(rows - total).sum(axis=1).mean())
+        extra = _extra_bits(chosen, books.shape[1])
+        if not bit_price and start is None:
+            bit_price = _first_price(books, rows, chosen)
+        elif not bit_price:  # what a bit cost at the start
+            bit_price = float(np.vdot(price, extra)) / max(float(np.square(extra).sum()), 1e-12)
         bit_price = steered(bit_price, mean_bits(chosen, books.shape[1]) - bits)
-        for level, book in enumerate(books):
-            share = np.bincount(chosen[:, level], minlength=len(book)) / len(rows) + RARE_SHARE / len(book)
-            price[level] = -np.log2(share)
-        price -= price.min(axis=1, keepdims=True)
-        price *= bit_price
+        price = bit_price * extra
     return price
+
+
+def _first_price(books: Books, rows: NDArray[np.float32], chosen: NDArray[np.int64]) -> float:
+    total = sum(book[chosen[:, level]] for level, book in enumerate(books))
+    return FIRST_PRICE * float(np.square(rows - total).sum(axis=1).mean())
+
+
+def _extra_bits(chosen: NDArray[np.int64], entries: int) -> Prices:
+    """What each entry takes more than the most frequent one of its level, float64[M, K] in bits."""
+    counts = np.stack([np.bincount(index, minlength=entries) for index in chosen.T])
+    bits = -np.log2(counts / len(chosen) + RARE_SHARE / entries)
+    least: Prices = bits.min(axis=1, keepdims=True)
+    return bits - least
 
 
 def mean_bits(chosen: NDArray[np.int64], entries: int) -> float:

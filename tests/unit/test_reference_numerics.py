@@ -15,7 +15,8 @@ from kit.graph.requant import quantize_multiplier
 from kit.reference.encoder import high_mul, requantize
 from kit.reference.normalise import normalise, unit_codes
 from kit.reference.rvq import search
-from kit.wire.coding import CodingModel, LevelModel, best_scale
+from kit.wire.coding import CodingModel, LevelModel, best_scale, network_cumulative
+from kit.wire.context import MANTISSAS, ContextNetwork
 from kit.wire.packet import PacketLayout
 from kit.wire.range_coder import encode
 from kit.wire.scale import RECIPROCAL, code_shift
@@ -185,6 +186,26 @@ def test_range_code() -> None:
         assert code.split(",")[0] == found.data[0, : found.lengths[0]].tobytes().hex(" ")
         assert body == layout.pack(values[0], -3, 79).hex(" ")
         assert np.array_equal(layout.unpack(bytes.fromhex(body)).indices, values)
+
+
+def test_network() -> None:
+    network = ContextNetwork(
+        embedding=np.array([[40], [-30], [0]], np.int8),
+        hidden=np.array([[64, 32], [-20, 50]], np.int8),
+        hidden_bias=np.array([100, 32], np.int16),
+        output=np.array([[90, -10], [-5, 30]], np.int8),
+        output_bias=np.array([0, 64], np.int16),
+    )
+    assert "v = 40, -30 and, for no group, 0; w = (64, 32), (-20, 50); b = 100, 32; o = (90, -10), (-5, 30)" in TEXT
+    assert "m = " + ", ".join(str(value) for value in MANTISSAS) in " ".join(TEXT.split())
+    examples = [row for row in rows("7.4") if len(row) == 6 and row[0][0].isdigit()]
+    assert len(examples) == 3
+    for before, inputs, _, _, weights, cumulative in examples:
+        past = np.array([[int(group) for group in before.split(",")[0].split()]])
+        assert network.embedding[past].reshape(-1).tolist() == [int(value) for value in inputs.split()]
+        found = network.weights(past)
+        assert found[0].tolist() == [int(value) for value in weights.split()]
+        assert network_cumulative(found)[0].tolist() == [int(value) for value in cumulative.split()]
 
 
 def test_version_is_that_of_the_build_hash() -> None:
