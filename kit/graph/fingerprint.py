@@ -37,6 +37,8 @@ def _packet_settings(config: Config) -> dict[str, Any]:
         del settings["frames_per_packet"]
     if config.packet.coding == "fixed":
         del settings["coding"]
+    if config.packet.context == "classes":
+        del settings["context"]
     return settings
 
 
