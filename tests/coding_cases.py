@@ -49,7 +49,7 @@ def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -
 
 def with_network(rng: np.random.Generator, level: LevelModel) -> LevelModel:
     """The level with a network of any size, of small weights or of the largest there are, in the place of its rows."""
-    width = int(rng.integers(1, 9))
+    width = int(rng.integers(1, 5))
     past, units, groups = int(rng.integers(1, 9)), int(rng.integers(1, 33)), level.groups
 
     def some(dtype: type, *shape: int) -> NDArray[np.int8]:

@@ -24,8 +24,8 @@ extern "C" {
 #define KIT_CODING_SCALE_BITS 10u /* a scale counts in units of 2^-10 */
 #define KIT_CODING_GROUPS_MAX 64u
 #define KIT_CODING_PAST_MAX 8u   /* positions that a network looks back at */
-#define KIT_CODING_UNITS_MAX 64u
-#define KIT_CODING_INPUTS_MAX 64u
+#define KIT_CODING_UNITS_MAX 32u
+#define KIT_CODING_INPUTS_MAX 32u
 
 /* Weighs the groups of the next index of the first level by the groups of the indices before. */
 typedef struct {
@@ -35,8 +35,8 @@ typedef struct {
     const int8_t *output;       /* [G][units] */
     const int16_t *output_bias; /* [G] */
     uint8_t past;               /* 1..8 */
-    uint8_t width;              /* past * width <= 64 */
-    uint8_t units;              /* 1..64 */
+    uint8_t width;              /* past * width <= 32 */
+    uint8_t units;              /* 1..32 */
 } kit_coding_network_t;
 
 /* How the indices of one level are coded, rendered as const tables: sorted into groups, which a row of weights that the

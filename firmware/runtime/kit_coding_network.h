@@ -66,7 +66,7 @@ static inline void kit_coding_units(const kit_coding_network_t *network, const u
     }
 }
 
-/* How far the logarithm of a group's weight lies above others, in sixteenths of a bit: |result| <= 16641. */
+/* How far the logarithm of a group's weight lies above others, in sixteenths of a bit: |result| <= 8640. */
 static inline int16_t kit_coding_logit(const kit_coding_network_t *network, const int8_t *units, unsigned group)
 {
     const int8_t *row = network->output + group * network->units;

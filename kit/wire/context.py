@@ -22,8 +22,8 @@ STEP_BITS = 4
 """A step of the logarithm of a weight is 2^-STEP_BITS bits."""
 WEIGHT_BITS = 12
 """The greatest weight is 2^WEIGHT_BITS."""
-PAST_MAX, UNITS_MAX, INPUTS_MAX = 8, 64, 64
-"""Most positions looked back at, units, and coordinates of all their vectors."""
+PAST_MAX, UNITS_MAX, INPUTS_MAX = 8, 32, 32
+"""Most positions looked back at, units, and coordinates of all their vectors: what a device has stack for."""
 STEPS_MAX = 255
 """Weights further below the greatest one, in steps, are like one so far below."""
 
@@ -105,7 +105,7 @@ class ContextNetwork:
         Returns:
             int64[n, G], 0 .. 2^WEIGHT_BITS; the greatest of each row is 2^WEIGHT_BITS.
         """
-        # Sums stay below 2^24 (at most 64 products of int8, and an int16), so that float32 is exact.
+        # Sums stay below 2^24 (at most 32 products of int8, and an int16), so that float32 is exact.
         inputs = self.embedding[groups].reshape(len(groups), self.hidden.shape[1]).astype(np.float32)
         sums = inputs @ self.hidden.T.astype(np.float32) + self.hidden_bias.astype(np.float32)
         units = np.clip(sums.astype(np.int32) >> (EMBEDDING_BITS + HIDDEN_BITS - UNIT_BITS), 0, 127)

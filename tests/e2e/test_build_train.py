@@ -16,6 +16,7 @@ from kit.build.zoo_add import add_run
 from kit.build.zoo_scorecard import run_scorecard
 from kit.errors import ArtifactError
 from kit.files import read_json, read_npz, sha256_file
+from kit.wire.coding import CodingModel
 from tests.support import missing, need
 
 CONFIG = """
@@ -25,9 +26,9 @@ model:
   {embedding_dim: 3, latent_width: 16, num_levels: 2, num_stages: 3, base_filters: 6, decoder: wide, decoder_width: 8,
    decoder_blocks: 1}
 data: {sources: [{type: synthetic, subjects: 6, seconds_per_subject: 40, seed: 3}]}
-train: {epochs: 2, steps_per_epoch: 12, batch_size: 16, codebook: ema, rate_weight: 0.05}
-quantize: {calibration_frames: 32, input_shaping: first, rate_weight: 0.03, finetune_steps: 20, refit_steps: 20}
-packet: {coding: range}
+train: {epochs: 2, steps_per_epoch: 12, batch_size: 16, codebook: ema, rate_bits: 6.5}
+quantize: {calibration_frames: 32, input_shaping: first, rate_bits: 6.0, finetune_steps: 20, refit_steps: 20}
+packet: {coding: range, context: network}
 firmware: {symbol_prefix: tiny, embedded_frames: 3, ring_margin_samples: 8}
 """
 
@@ -87,6 +88,14 @@ def test_report_states_where_its_figures_come_from(folder: Path) -> None:
     assert "synthetic" in report
     assert "synthetic" in (folder / "runs" / "tiny" / "report.html").read_text()
     assert json.loads(report)
+
+
+def test_codebooks_stand_in_the_order_of_their_coding_model(folder: Path) -> None:
+    run = folder / "runs" / "tiny"
+    model = CodingModel.load(run / "coding.npz")
+    assert model.levels[0].network is not None and all(level.uniform or level.in_place for level in model.levels)
+    assert "_slot" not in (run / "firmware" / "generated" / "coding.h").read_text()
+    assert "#define KIT_CODING_NETWORK 1" in (run / "firmware" / "generated" / "kit_config.h").read_text()
 
 
 def test_nothing_names_this_machine(folder: Path) -> None:
