@@ -131,6 +131,15 @@ def compile_refused(first: Path, second: Path) -> str:
     return done.stderr
 
 
+def test_a_network_that_the_firmware_leaves_out_is_refused_by_the_compiler(tmp_path: Path) -> None:
+    classes = {"coding": "range"}
+    ppg = render_random(tiny_config(packet=classes, firmware={"symbol_prefix": "ppg"}), tmp_path / "ppg", seed())
+    config = tiny_config(packet={**classes, "context": "network"}, firmware={"symbol_prefix": "ecg"})
+    ecg = render_random(config, tmp_path / "ecg", seed() + 1)
+    refused = compile_refused(ppg.folder, ecg.folder)
+    assert "ecg: a network predicts its indices; set KIT_CODING_NETWORK to 1 in kit_config.h" in refused
+
+
 def test_a_codebook_of_another_width_is_refused_by_the_compiler(tmp_path: Path) -> None:
     rendered = render_random(tiny_config(quantize={"codebook_bits": 16}), tmp_path / "generated", seed(), frames=2)
     (rendered.folder / "kit_config.h").write_text("#define KIT_SAMPLE_BITS 16\n#define KIT_CODEBOOK_BITS 8\n")
