@@ -262,7 +262,7 @@ class TrainConfig(Section):
     codebook: Literal["gradient", "ema"] = "gradient"
     """How codebooks learn: by the gradient of their loss, or as moving averages of the latents they stand for."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99
-    """What a step leaves of the moving averages: of ``codebook: ema`` and of the usage behind ``rate_weight``."""
+    """What a step leaves of the moving averages: of ``codebook: ema`` and of the usage behind prices."""
     beam: Annotated[int, Field(ge=1, le=8)] = 1
     """M-best search in training, as ``quantize.beam`` on the device."""
     level_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0

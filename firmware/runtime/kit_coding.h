@@ -79,7 +79,8 @@ typedef struct {
  * levels. */
 void kit_coder_begin(kit_coder_t *coder, const kit_coding_level_t *levels, uint8_t *bytes, uint16_t capacity);
 
-/* Code the next index, position by position, within a position level by level. `number` is the level of the index, which has `index_bits` bits. */
+/* Code the next index, position by position, within a position level by level. `number` is the level of the index, which
+ * has `index_bits` bits. */
 void kit_coder_put(kit_coder_t *coder, const kit_coding_level_t *levels, uint8_t number, uint16_t index,
                    unsigned index_bits);
 

@@ -16,6 +16,8 @@
 #endif
 
 #define KIT_CODING_STEPS_MAX 255
+#define KIT_CODING_UNIT_SHIFT 6u  /* from products of vectors and weights to what a unit gives */
+#define KIT_CODING_LOGIT_SHIFT 6u /* from products of units and weights to sixteenths of a bit */
 #define KIT_CODING_NETWORK_SCALE_BITS 16u
 
 /* sum + a . b, int8 vectors of n coordinates. */
@@ -62,7 +64,7 @@ static inline void kit_coding_units(const kit_coding_network_t *network, const u
     }
     for (unsigned unit = 0; unit < network->units; unit++) {
         const int32_t sum = kit_coding_dot(network->hidden_bias[unit], network->hidden + unit * count, inputs, count);
-        units[unit] = (int8_t)kit_clamp32(kit_asr32(sum, 6), 0, INT8_MAX);
+        units[unit] = (int8_t)kit_clamp32(kit_asr32(sum, KIT_CODING_UNIT_SHIFT), 0, INT8_MAX);
     }
 }
 
@@ -70,7 +72,8 @@ static inline void kit_coding_units(const kit_coding_network_t *network, const u
 static inline int16_t kit_coding_logit(const kit_coding_network_t *network, const int8_t *units, unsigned group)
 {
     const int8_t *row = network->output + group * network->units;
-    return (int16_t)kit_asr32(kit_coding_dot(network->output_bias[group], row, units, network->units), 6);
+    const int32_t sum = kit_coding_dot(network->output_bias[group], row, units, network->units);
+    return (int16_t)kit_asr32(sum, KIT_CODING_LOGIT_SHIFT);
 }
 
 /* Weight of a group that lies so many steps below the best one. */

@@ -36,7 +36,7 @@ def fit_coding_model(context: Context) -> None:
         validation,
         context.config.model.index_bits,
         network=context.config.packet.context == "network",
-        in_place=context.train,
+        in_place=context.train,  # a codebook of this run is in order; weights of the zoo may not be
     )
     model.save(context.folder / CODING_FILE)
     shapes = ", ".join(_shape(level) for level in model.levels)

@@ -21,6 +21,8 @@ from kit.files import atomic_write_text, sha256_bytes
 
 if TYPE_CHECKING:
     from kit.data import Dataset
+    from kit.graph.codebook import IntegerCodebook
+    from kit.graph.ir import Encoder
     from kit.reference.device_path import DevicePath
 
 
@@ -64,11 +66,17 @@ class Context:
         Args:
             packets: False does without the coding model, which may not be there yet: packets are then of fixed width.
         """
+        from kit.graph.codebook import IntegerCodebook
+        from kit.graph.store import load
+
+        codebook = IntegerCodebook.load(self.folder / "codebook.npz")
+        return self.path_of(load(self.folder), codebook, packets=packets)
+
+    def path_of(self, encoder: Encoder, codebook: IntegerCodebook, *, packets: bool = True) -> DevicePath:
+        """:meth:`device_path` of an encoder, which is that of encoder.tflite, and a codebook."""
         from functools import partial
 
         from kit.golden import golden_latents
-        from kit.graph.codebook import IntegerCodebook
-        from kit.graph.store import load
         from kit.reference.device_path import DevicePath
         from kit.wire.coding import load_coding
 
@@ -76,11 +84,10 @@ class Context:
         if not packets:
             config = config.model_copy(update={"packet": config.packet.model_copy(update={"coding": "fixed"})})
         coding = load_coding(config, self.folder)
-        encoder = load(self.folder)
         run = None
         if encoder.graph.opaque:
             run = partial(golden_latents, (self.folder / "encoder.tflite").read_bytes())
-        return DevicePath(encoder, IntegerCodebook.load(self.folder / "codebook.npz"), config, run, coding)
+        return DevicePath(encoder, codebook, config, run, coding)
 
 
 @dataclass(frozen=True)

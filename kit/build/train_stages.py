@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
-from kit.config import PacketConfig
 from kit.files import atomic_write_bytes
 
 if TYPE_CHECKING:
@@ -73,19 +72,11 @@ def export_int8(context: Context) -> None:
 
 def _in_coding_order(context: Context, encoder: Encoder, codebook: IntegerCodebook) -> IntegerCodebook:
     """The codebook in the order in which range coding needs no table of places."""
-    from functools import partial
-
     from kit.data.batches import training_frames
-    from kit.golden import golden_latents
     from kit.quantize.coding import coding_order
-    from kit.reference.device_path import DevicePath
 
     config = context.config
-    fixed = config.model_copy(update={"packet": PacketConfig()})
-    run = None
-    if encoder.graph.opaque:
-        run = partial(golden_latents, (context.folder / "encoder.tflite").read_bytes())
-    path = DevicePath(encoder, codebook, fixed, run)
+    path = context.path_of(encoder, codebook, packets=False)
     with bar("order of the codebook", ORDER_FRAMES) as progress:
         indices = path.run(training_frames(context.dataset, config, ORDER_FRAMES), progress).indices
     return codebook.reordered(coding_order(indices, config.model.index_bits))

@@ -270,14 +270,14 @@ class ResidualVectorQuantizer(keras.layers.Layer):  # type: ignore[misc]
         for weight in (self.codebook, self.ema_sum) if self.update == "ema" else (self.codebook,):
             weight.assign(np.asarray(weight, np.float64) @ matrix)
 
-    def settle(self, latents: FloatArray, rounds: int = 0) -> None:
+    def settle(self, latents: FloatArray) -> None:
         """Usage and distortions that prices come from, as they are for ``latents`` float32 [n, D] by now.
 
         For codebooks that were changed from outside: choice, usage, distortion and a steered price settle by
         repetition.
         """
         books = np.asarray(self.codebook)
-        for _ in range(rounds or (STEERED_ROUNDS if self.rate_bits else SETTLING_ROUNDS)):
+        for _ in range(STEERED_ROUNDS if self.rate_bits else SETTLING_ROUNDS):
             chosen = nearest_indices(latents, books, self.bias(), self.beam)[0]
             counts = [np.bincount(index, minlength=self.entries) for index in chosen.T]
             residual, distortions = latents, []

@@ -82,7 +82,7 @@ def candidate_shapes(
     """Shapes worth trying within ``budget_bytes``: order 0, then per groups, far and shift the most near classes; for
     the first level, if ``network``, per groups the most units instead."""
     if first_level and network:
-        shapes = [_most_units(groups, entries, budget_bytes, in_place) for groups in (16, 32, 64) if groups <= entries]
+        shapes = _network_shapes(entries, budget_bytes, in_place)
     else:
         shapes = _class_shapes(entries, first_level, budget_bytes, in_place)
     return list(dict.fromkeys(shape for shape in shapes if shape.table_bytes(entries) <= budget_bytes))
@@ -105,17 +105,17 @@ def _class_shapes(entries: int, first_level: bool, budget_bytes: int, in_place: 
     return shapes
 
 
-def _most_units(groups: int, entries: int, budget_bytes: int, in_place: bool) -> Shape:
-    """The largest network that fits, or the smallest there is."""
-    shapes = [
-        Shape(groups, _ORDER_CLASSES, network=NetworkShape(_NETWORK_PAST, _NETWORK_WIDTH, units), in_place=in_place)
-        for units in range(_UNITS_STEP, UNITS_MAX + 1, _UNITS_STEP)
-    ]
-    return max([s for s in shapes if s.table_bytes(entries) <= budget_bytes], key=_units, default=shapes[0])
-
-
-def _units(shape: Shape) -> int:
-    return 0 if shape.network is None else shape.network.units
+def _network_shapes(entries: int, budget_bytes: int, in_place: bool) -> list[Shape]:
+    shapes: list[Shape] = []
+    for groups in (16, 32, 64):
+        if groups <= entries:
+            sizes = [
+                NetworkShape(_NETWORK_PAST, _NETWORK_WIDTH, units)
+                for units in range(_UNITS_STEP, UNITS_MAX + 1, _UNITS_STEP)
+            ]
+            fitting = [Shape(groups, _ORDER_CLASSES, network=size, in_place=in_place) for size in sizes]
+            shapes += [shape for shape in fitting if shape.table_bytes(entries) <= budget_bytes][-1:]
+    return shapes
 
 
 def _shifts(entries: int) -> tuple[int, ...]:
