@@ -200,9 +200,12 @@ def test_network() -> None:
     assert "m = " + ", ".join(str(value) for value in MANTISSAS) in " ".join(TEXT.split())
     examples = [row for row in rows("7.4") if len(row) == 6 and row[0][0].isdigit()]
     assert len(examples) == 3
-    for before, inputs, _, _, weights, cumulative in examples:
+    for before, inputs, units, logits, weights, cumulative in examples:
         past = np.array([[int(group) for group in before.split(",")[0].split()]])
         assert network.embedding[past].reshape(-1).tolist() == [int(value) for value in inputs.split()]
+        x, h, t = (np.array([int(value) for value in cell.split()]) for cell in (inputs, units, logits))
+        assert h.tolist() == np.clip((network.hidden.astype(int) @ x + network.hidden_bias) >> 6, 0, 127).tolist()
+        assert t.tolist() == ((network.output.astype(int) @ h + network.output_bias) >> 6).tolist()
         found = network.weights(past)
         assert found[0].tolist() == [int(value) for value in weights.split()]
         assert network_cumulative(found)[0].tolist() == [int(value) for value in cumulative.split()]
