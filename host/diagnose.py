@@ -22,7 +22,7 @@ from kit.host.diagnose_zero_point import zero_point_hypotheses
 from kit.host.hypothesis import Evidence, Hypothesis
 from kit.host.layer_compare import pattern
 from kit.host.runners import Layers
-from kit.reference.encoder import run_node
+from kit.reference.encoder import input_tensor, run_node
 
 FRAMES_MAX = 48
 """Frames that causes are tested on."""
@@ -99,7 +99,7 @@ def layer_evidence(encoder: Encoder, inputs: NDArray[np.int8], observed: Layers)
         observed: output of every node; columns that nothing reads may be missing.
     """
     found = []
-    x = inputs[:, :, None]
+    x = input_tensor(encoder, inputs)
     for node, got in zip(encoder.graph.nodes, observed, strict=True):
         want = run_node(encoder, node, x)
         found.append(Evidence(encoder, node, x, want[:, : got.shape[1]], got))

@@ -14,7 +14,7 @@ from kit.host.diagnose_outputs import diagnose_outputs
 from kit.host.firmware import Firmware
 from kit.host.layer_compare import LayerComparison, compare_layers
 from kit.host.runners import Layers, RunResult, firmware_taps
-from kit.reference.normalise import lsb_bits, normalise
+from kit.reference.normalise import encoder_input
 
 OUTPUT_FRAMES_MAX = 2048
 """Frames that latents or indices are diagnosed on: habits that differ in one value of many thousands need many."""
@@ -57,9 +57,8 @@ class Explanation:
 
 
 def normalised(firmware: Firmware, frames: NDArray[Any]) -> NDArray[np.int8]:
-    """What the encoder gets for raw frames: int8[n, T]."""
-    settings = firmware.config.quantize
-    return normalise(frames, lsb_bits(settings.input_clip), settings.input_shaping).y
+    """What the encoder gets for raw frames: int8[n, T] or [n, T, 2]."""
+    return encoder_input(frames, firmware.config.quantize).y
 
 
 def departing_frames(want: RunResult, got: RunResult) -> NDArray[np.intp]:

@@ -26,7 +26,7 @@ from kit.errors import RunnerError, ToolchainError
 from kit.host.firmware import Firmware
 from kit.host.runners import check_frames
 from kit.reference.encoder import encode
-from kit.reference.normalise import normalise
+from kit.reference.normalise import encoder_input
 
 FRAMES_MAX = 256
 """Frames that ``speed.c`` holds."""
@@ -193,7 +193,7 @@ def native_speed(
         RunnerError: a process fails, or the firmware's latents are not the reference's.
     """
     samples = check_frames(frames[:FRAMES_MAX], firmware.layout)
-    inputs = normalise(samples, firmware.encoder.graph.lsb_bits, firmware.config.quantize.input_shaping).y
+    inputs = encoder_input(samples, firmware.config.quantize).y
     wanted = encode(firmware.encoder, inputs)
     program = firmware.build("speed")
     with tempfile.TemporaryDirectory(prefix="kit-speed-") as name, ExitStack() as stack:

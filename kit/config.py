@@ -285,6 +285,8 @@ class QuantizeConfig(Section):
     """The INT8 input spans -input_clip .. input_clip units of the frame's scale: 128 / input_clip LSB per unit."""
     input_shaping: Literal["none", "first"] = "none"
     """Rounding error of an INT8 input sample: lost, or carried into the next sample, where the encoder filters it."""
+    input_remainder_bits: Annotated[int, Field(ge=0, le=4)] = 0
+    """A second channel of the INT8 input: what the sample's rounding leaves, with so many fractional bits; 0: none."""
     codebook_bits: Literal[8, 16] = 8
     beam: Annotated[int, Field(ge=1, le=8)] = 1
     """M-best search: choices of entries that a level leaves to the next; 1: the nearest entry alone."""
@@ -306,6 +308,17 @@ class QuantizeConfig(Section):
     @classmethod
     def _input_clip(cls, value: int) -> int:
         return _power_of_two("input_clip", value, 2, 16)
+
+    @model_validator(mode="after")
+    def _remainder(self) -> QuantizeConfig:
+        if self.input_remainder_bits and self.calibration != "error":
+            raise ValueError("input_remainder_bits: the converter knows one input channel; nearest valid: 0")
+        return self
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the encoder's INT8 input: the sample, and its remainder where there is one."""
+        return 2 if self.input_remainder_bits else 1
 
 
 class PacketConfig(Section):
@@ -431,9 +444,13 @@ class Config(Section):
 
     @property
     def training_input(self) -> dict[str, Any]:
-        """What of the quantize section shapes a training: the input's clip, and its shaping where it is rounded."""
-        shaping = {"input_shaping": self.quantize.input_shaping} if self.preprocess.rounded_input else {}
-        return {"input_clip": self.quantize.input_clip, **shaping}
+        """What of the quantize section shapes a training: the input's clip, and how it is rounded where it is."""
+        settings, rounding = self.quantize, dict[str, Any]()
+        if self.preprocess.rounded_input:
+            rounding["input_shaping"] = settings.input_shaping
+            if settings.input_remainder_bits:
+                rounding["input_remainder_bits"] = settings.input_remainder_bits
+        return {"input_clip": settings.input_clip, **rounding}
 
     @property
     def device_rate_weight(self) -> float:

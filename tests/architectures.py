@@ -87,10 +87,10 @@ def _node(rng: np.random.Generator, index: int, source: TensorInfo, widest: int)
 def random_architecture(rng: np.random.Generator, number: int, widest: int = 19) -> Encoder:
     """A checked encoder of one to five layers; ``number`` walks through the kinds of weights and factors."""
     weights_kind, requant_kind = WEIGHTS[number % len(WEIGHTS)], REQUANTS[number % len(REQUANTS)]
-    tensors = [TensorInfo("t0", int(rng.integers(5, 70)), 1, 2.0**-5, 0)]
+    tensors = [TensorInfo("t0", int(rng.integers(5, 70)), 1 + number % 3 // 2, 2.0**-5, 0)]
     nodes: list[Conv] = []
     arrays: dict[str, NDArray[Any]] = {}
-    x = random_inputs(rng, Encoder(EncoderGraph(tuple(tensors), (), 0, 0), arrays), 8)[:, :, None]
+    x = random_inputs(rng, Encoder(EncoderGraph(tuple(tensors), (), 0, 0), arrays), 8)
     for index in range(int(rng.integers(1, 6))):
         node, target = _node(rng, index, tensors[-1], widest)
         shape = (
@@ -111,9 +111,9 @@ def random_architecture(rng: np.random.Generator, number: int, widest: int = 19)
 
 
 def random_inputs(rng: np.random.Generator, encoder: Encoder, count: int) -> NDArray[np.int8]:
-    """Normalised frames int8[count, T]: noise, both ends, and an impulse."""
-    samples = encoder.graph.input_tensor.length
-    frames = rng.integers(-128, 128, (count, samples)).astype(np.int8)
+    """Normalised frames int8[count, T, channels]: noise, both ends, and an impulse."""
+    samples, channels = encoder.graph.input_tensor.length, encoder.graph.input_tensor.channels
+    frames = rng.integers(-128, 128, (count, samples, channels)).astype(np.int8)
     frames[0], frames[1 % count], frames[2 % count] = -128, 127, 0
     frames[2 % count, samples // 2] = 127
     return frames

@@ -99,8 +99,9 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
     }
     const kit_engine_info_t info = kit_engine_info(engine);
     if (info.frame_samples != model->frame_samples || info.positions != model->positions ||
-        info.dims != model->codebook.dims || model->frame_samples == 0 ||
-        model->frame_samples > KIT_FRAME_SAMPLES_MAX) {
+        info.input_channels != (model->remainder_bits != 0 ? 2u : 1u) || info.dims != model->codebook.dims ||
+        model->frame_samples == 0 || model->frame_samples > KIT_FRAME_SAMPLES_MAX ||
+        model->remainder_bits > KIT_REMAINDER_BITS_MAX) {
         return KIT_ERR_MODEL;
     }
     if (memory->ring_samples < model->frame_samples + 2 || memory->residual_count < model->codebook.stride ||
@@ -227,6 +228,7 @@ static void begin_frame(kit_codec_t *codec)
     KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
     codec->scale = kit_scale_of(&codec->statistics, model->lsb_bits);
     codec->scale.shaping = model->input_shaping;
+    codec->scale.remainder_bits = model->remainder_bits;
     KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
     KIT_PROBE_ENTER(KIT_PROBE_PACK);
     kit_pack_begin(&codec->packer, codec->packet, model->packet_bytes);
@@ -271,10 +273,11 @@ static kit_status_t scan(kit_codec_t *codec)
 static int feed(kit_codec_t *codec)
 {
     KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
-    const int8_t sample = kit_normalise(&codec->scale, codec->ring[codec->tail]);
+    int8_t column[KIT_INPUT_CHANNELS_MAX];
+    kit_normalise(&codec->scale, codec->ring[codec->tail], column);
     KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
     KIT_PROBE_ENTER(KIT_PROBE_SCHEDULE);
-    const int result = kit_engine_put(codec->engine, sample);
+    const int result = kit_engine_put(codec->engine, column);
     KIT_PROBE_LEAVE(KIT_PROBE_SCHEDULE);
     advance_tail(codec);
     codec->fed++;

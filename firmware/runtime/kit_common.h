@@ -8,7 +8,7 @@
 
 /* Raised whenever a rendered table or the layout of a structure that rendered code names changes its meaning.
  * Every rendered file was made for one number and refuses any other. */
-#define KIT_RUNTIME_ABI 5
+#define KIT_RUNTIME_ABI 6
 
 /* Compile-time check with one spelling for C99, C11 and C++; `name` is an identifier that says what must hold. */
 #if defined(__cplusplus) && __cplusplus >= 201103L

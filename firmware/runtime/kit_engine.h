@@ -2,7 +2,7 @@
  * firmware/engines/ is compiled into a firmware, without function pointers.
  *
  * The codec asks with kit_engine_step and obeys:
- *     KIT_ENGINE_NEED_INPUT  kit_engine_put the next normalised sample of the frame, oldest first
+ *     KIT_ENGINE_NEED_INPUT  kit_engine_put the next normalised sample of the frame, a column of channels, oldest first
  *     KIT_ENGINE_BUSY        one bounded step of work was done
  *     KIT_ENGINE_COLUMN      the next latent position is at kit_engine_column, until the next call of kit_engine_step
  *     KIT_ENGINE_DONE        every latent position of the frame was handed out; kit_engine_begin starts the next frame
@@ -27,6 +27,7 @@ typedef struct kit_engine kit_engine_t;
 typedef struct {
     uint16_t frame_samples; /* T, samples per frame */
     uint16_t positions;     /* P, latent positions per frame */
+    uint8_t input_channels; /* of a sample: 1, its value; 2, value and remainder */
     uint8_t dims;           /* D, channels of a latent */
     uint32_t scratch_bytes; /* activation memory of this instance, bytes */
 } kit_engine_info_t;
@@ -61,9 +62,9 @@ void kit_engine_begin(kit_engine_t *engine);
 /* One bounded step; see above. */
 int kit_engine_step(kit_engine_t *engine);
 
-/* The sample that KIT_ENGINE_NEED_INPUT asked for, -128..127. Returns KIT_ENGINE_NEED_INPUT when the engine wants the next
+/* The sample that KIT_ENGINE_NEED_INPUT asked for, int8 [input_channels]. Returns KIT_ENGINE_NEED_INPUT when the engine wants the next
  * one right away, as kit_engine_step would say too, else KIT_ENGINE_BUSY. */
-int kit_engine_put(kit_engine_t *engine, int8_t sample);
+int kit_engine_put(kit_engine_t *engine, const int8_t *column);
 
 /* The latent position that KIT_ENGINE_COLUMN announced, int8 [D]. */
 const int8_t *kit_engine_column(const kit_engine_t *engine);

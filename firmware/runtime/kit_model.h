@@ -27,6 +27,7 @@ typedef struct {
     uint8_t index_bits;         /* B = log2 K, bits per index, 1..10 */
     uint8_t mean_bytes;         /* bytes of the mean in the packet: 2 or 3; 0: no side information */
     uint8_t input_shaping;      /* KIT_SHAPING_NONE or KIT_SHAPING_FIRST */
+    uint8_t remainder_bits;     /* Q, 0..4: fractional bits of the encoder's second input channel; 0: it has one channel */
     uint8_t build_hash[KIT_BUILD_HASH_BYTES]; /* what this model computes; equals the host's build_hash */
 #if KIT_RANGE_CODING
     const kit_coding_level_t *coding; /* [M], how indices are range-coded; null: index_bits each */

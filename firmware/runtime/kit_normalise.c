@@ -90,7 +90,7 @@ static unsigned smallest_code(const amplitude_t *amplitude)
 
 kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits)
 {
-    kit_scale_t scale = {0, 0, 0, 0, 0, KIT_SHAPING_NONE};
+    kit_scale_t scale = {0, 0, 0, 0, 0, KIT_SHAPING_NONE, 0};
     const int64_t samples = statistics->samples;
     if (samples == 0) {
         return scale;
@@ -115,13 +115,12 @@ kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits)
     return scale;
 }
 
-int8_t kit_normalise(kit_scale_t *scale, kit_sample_t sample)
+/* Rounded quotient of a sample's deviation and the scale, with 2^(L + Q) steps per unit. */
+static int32_t fine_quotient(kit_scale_t *scale, kit_sample_t sample)
 {
-    if (scale->scale_code == 0) {
-        return 0; /* flat frame */
-    }
     const int32_t deviation = sample - scale->mean;
-    const kit_carry_t half = (kit_carry_t)1 << (scale->shift - 1u);
+    const unsigned shift = (unsigned)scale->shift - scale->remainder_bits;
+    const kit_carry_t half = (kit_carry_t)1 << (shift - 1u);
     /* 16 bits: |deviation| <= 65535 and R <= 16384, so that the product stays below 2^30; half and |carry| are at most
      * 2^26. Wider samples have 64 bits to themselves (section 2.5). */
     const kit_carry_t product = (kit_carry_t)deviation * scale->factor + scale->carry + half;
@@ -129,9 +128,27 @@ int8_t kit_normalise(kit_scale_t *scale, kit_sample_t sample)
         scale->carry = (product & (2 * half - 1)) - half;
     }
 #if KIT_SAMPLE_BITS == 16
-    return (int8_t)kit_clamp32(kit_asr32(product, scale->shift), INT8_MIN, INT8_MAX);
+    return kit_asr32(product, shift);
 #else
-    /* The peak condition bounds the quotient near 128, far inside 32 bits. */
-    return (int8_t)kit_clamp32((int32_t)kit_asr64(product, scale->shift), INT8_MIN, INT8_MAX);
+    /* The peak condition bounds the quotient near 2^(7 + Q), far inside 32 bits. */
+    return (int32_t)kit_asr64(product, shift);
 #endif
+}
+
+void kit_normalise(kit_scale_t *scale, kit_sample_t sample, int8_t *column)
+{
+    const unsigned bits = scale->remainder_bits;
+    if (scale->scale_code == 0) { /* flat frame */
+        column[0] = 0;
+        column[1] = 0;
+        return;
+    }
+    const int32_t quotient = fine_quotient(scale, sample);
+    if (bits == 0) {
+        column[0] = (int8_t)kit_clamp32(quotient, INT8_MIN, INT8_MAX);
+        return;
+    }
+    const int32_t value = kit_clamp32(kit_asr32(quotient + (1 << (bits - 1u)), bits), INT8_MIN, INT8_MAX);
+    column[0] = (int8_t)value;
+    column[1] = (int8_t)(quotient - value * (1 << bits)); /* at most 2^(Q - 1) in magnitude, clamped or not */
 }

@@ -22,7 +22,7 @@
 
 static KIT_STORAGE_T storage;
 static kit_sample_t samples[FRAMES_MAX][KIT_FRAME_SAMPLES];
-static int8_t inputs[FRAMES_MAX][KIT_FRAME_SAMPLES];
+static int8_t inputs[FRAMES_MAX][KIT_FRAME_SAMPLES * KIT_INPUT_CHANNELS];
 static int8_t latents[FRAMES_MAX][LATENT_BYTES];
 static size_t frames;
 
@@ -34,7 +34,8 @@ static bool encode(const int8_t *input, int8_t *latent)
     for (;;) {
         const int result = kit_engine_step(engine);
         if (result == KIT_ENGINE_NEED_INPUT) {
-            kit_engine_put(engine, *input++);
+            kit_engine_put(engine, input);
+            input += KIT_INPUT_CHANNELS;
         } else if (result == KIT_ENGINE_COLUMN) {
             memcpy(latent, kit_engine_column(engine), KIT_EMBEDDING_DIM);
             latent += KIT_EMBEDDING_DIM;

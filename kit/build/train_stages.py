@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
+from kit.errors import ConfigError
 from kit.files import atomic_write_bytes
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def export_int8(context: Context) -> None:
     books, target = codebooks(autoencoder), folder / "encoder.tflite"
     layers = foldable(autoencoder.encoder) if settings.calibration == "error" else None
     if layers is None:
+        if settings.input_remainder_bits:
+            raise ConfigError(
+                "quantize.input_remainder_bits needs an encoder of convolutions, and this one has other layers",
+                "set it to 0, or the encoder's normalisation to batch or none",
+            )
         encoder = convert_encoder(folder / "encoder.keras", calibration.frames, bits, target, config.firmware.engine)
         lines = [f"calibrated on {len(calibration.y)} training frames by range"]
         price = autoencoder.rvq.bias() if autoencoder.rvq.priced else None
@@ -108,10 +114,9 @@ def _tune_frames(config: Config, frames: NDArray[Any]) -> TuneFrames:
     """Frames in units of their scale and as the device rounds them."""
     from kit.data.batches import normalised
     from kit.quantize.finetune import TuneFrames
-    from kit.reference.normalise import lsb_bits, normalise
+    from kit.reference.normalise import encoder_input
 
-    clip = config.quantize.input_clip
-    return TuneFrames(normalised(frames, clip), normalise(frames, lsb_bits(clip), config.quantize.input_shaping).y)
+    return TuneFrames(normalised(frames, config.quantize.input_clip), encoder_input(frames, config.quantize).y)
 
 
 def refit_weights(context: Context) -> None:

@@ -22,7 +22,7 @@ WEIGHTS = ("encoder.tflite", "codebook.npz", "decoder.npz", "decoder.json", "dat
 _MATCHING = {
     "signal": None,
     "model": None,
-    "quantize": ("input_clip", "input_shaping", "codebook_bits", "beam"),
+    "quantize": ("input_clip", "input_shaping", "input_remainder_bits", "codebook_bits", "beam"),
 }
 """Sections (and keys) in which a config must equal the one the weights were trained with."""
 

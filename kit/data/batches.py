@@ -19,7 +19,7 @@ from kit.data.augment import Windows, augmented
 from kit.data.dataset import Dataset
 from kit.data.store import Samples, gather
 from kit.errors import DataError
-from kit.reference.normalise import lsb_bits, normalise, unit_codes
+from kit.reference.normalise import encoder_input, input_values, lsb_bits, normalise, unit_codes
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,8 +46,8 @@ def normalised(frames: Samples, input_clip: int) -> NDArray[np.float32]:
 
 def rounded(frames: Samples, settings: QuantizeConfig) -> NDArray[np.float32]:
     """Frames as the INT8 encoder sees them, in units of their scale: float32[n, T] of int16[n, T] or int32[n, T]."""
-    bits = lsb_bits(settings.input_clip)
-    return normalise(frames, bits, settings.input_shaping).y.astype(np.float32) * np.float32(2.0**-bits)
+    y = encoder_input(frames, settings).y
+    return input_values(y, lsb_bits(settings.input_clip), settings.input_remainder_bits)
 
 
 _FRAMES_STREAM = 1

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import GraphError, ShapeError, ToolchainError, UnsupportedOpError
+from kit.errors import GraphError, ToolchainError, UnsupportedOpError
 from kit.files import sha256_bytes
 from kit.graph.container import ModelView, open_model
 from kit.graph.ir import Encoder
 from kit.graph.reader import read_tflite
 from kit.graph.taps import model_taps
+from kit.reference.encoder import input_tensor
 
 PACKAGE = "tflite_micro"
 TRIAL_SECONDS = 60
@@ -47,7 +48,7 @@ def golden_latents(
 
     Args:
         model: content of a full-integer .tflite, of any operators that TensorFlow Lite Micro has.
-        inputs: int8[n, T].
+        inputs: int8[n, T], or int8[n, T, 2] where the encoder reads remainders too.
         progress: called with (frames done, frames in all) after each frame.
 
     Returns:
@@ -56,13 +57,13 @@ def golden_latents(
     Raises:
         ToolchainError: the package is missing.
         GraphError: not a valid model.
-        ShapeError: ``inputs`` is not int8[n, T].
+        ShapeError: ``inputs`` has another shape or dtype.
     """
     encoder, interpreter = _prepare(model, inputs, preserve=False)
     target = encoder.graph.output_tensor
     latents = np.empty((len(inputs), target.length, target.channels), np.int8)
     for i, frame in enumerate(inputs):
-        interpreter.set_input(frame.reshape(1, 1, -1, 1), 0)
+        interpreter.set_input(frame.reshape(1, 1, len(frame), -1), 0)
         interpreter.invoke()
         latents[i] = interpreter.get_output(0)[0, 0]
         if progress is not None:
@@ -75,7 +76,7 @@ def golden_layers(model: bytes, frame: NDArray[np.int8]) -> dict[str, NDArray[np
 
     Args:
         model: content of a full-integer .tflite.
-        frame: int8[T].
+        frame: int8[T] or [T, 2].
 
     Returns:
         by tensor name, in execution order: int8[W, C]. Names are those of the integer graph
@@ -100,7 +101,7 @@ def golden_taps(
 
     Args:
         model: content of a full-integer .tflite.
-        inputs: int8[n, T].
+        inputs: int8[n, T] or [n, T, 2].
         progress: called with (frames done, frames in all) after each frame.
 
     Returns:
@@ -113,7 +114,7 @@ def golden_taps(
     taps = model_taps(open_model(model))
     outputs = tuple(np.empty((len(inputs), tap.columns, tap.channels), np.int8) for tap in taps)
     for i, frame in enumerate(inputs):
-        interpreter.set_input(frame.reshape(1, 1, -1, 1), 0)
+        interpreter.set_input(frame.reshape(1, 1, len(frame), -1), 0)
         interpreter.invoke()
         for tap, output in zip(taps, outputs, strict=True):
             output[i] = _tensor(interpreter, tap.tensor)
@@ -143,9 +144,7 @@ def _prepare(model: bytes, inputs: NDArray[np.int8], preserve: bool) -> tuple[En
             f"no golden: {reason}", "validate against kit.reference, or use a Linux x86-64 machine for this step"
         )
     encoder = _checked(bytes(model))
-    length = encoder.graph.input_tensor.length
-    if inputs.ndim != 2 or inputs.shape[1] != length or inputs.dtype != np.int8:
-        raise ShapeError(f"encoder input is {inputs.dtype}{list(inputs.shape)}, expected int8[n, {length}]")
+    input_tensor(encoder, inputs)
     try:
         return encoder, interpreter_of(model, preserve)
     except Exception as error:  # the package walks parts of the file that open_model does not, with what comes of it

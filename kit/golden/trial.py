@@ -13,10 +13,10 @@ from kit.graph.reader import read_tflite
 def main() -> None:
     """Exit status 0 when the model runs, with and without readable intermediate tensors."""
     model = sys.stdin.buffer.read()
-    length = read_tflite(model, engine="tflm").graph.input_tensor.length
+    frame = read_tflite(model, engine="tflm").graph.input_tensor
     for preserve in (False, True):
         interpreter = interpreter_of(model, preserve)
-        interpreter.set_input(np.zeros((1, 1, length, 1), np.int8), 0)
+        interpreter.set_input(np.zeros((1, 1, frame.length, frame.channels), np.int8), 0)
         interpreter.invoke()
 
 

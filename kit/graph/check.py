@@ -97,8 +97,8 @@ def _check_opaque(encoder: Encoder) -> Encoder:
 
 
 def _check_input(tensor: TensorInfo) -> None:
-    if tensor.channels != 1:
-        raise GraphError(f"the encoder reads {tensor.channels} channels, expected 1", _FIX)
+    if tensor.channels not in (1, 2):
+        raise GraphError(f"the encoder reads {tensor.channels} channels, expected the sample and its remainder", _FIX)
     check_input_quantization(tensor.scale, tensor.zero_point)
 
 

@@ -48,7 +48,7 @@ def build_hash(
     """Hash of everything that decides the bytes of a packet; the decoder is no part of it.
 
     Args:
-        config: resolved configuration, of which signal, model and packet settings, the input clip and shaping count.
+        config: resolved configuration, of which signal, model and packet settings and those of the INT8 input count.
         encoder: graph and weights.
         codebook: of which the integers count, not the floats behind them.
         coding: arrays of the model of range-coded indices; None where they have a fixed width.
@@ -74,6 +74,8 @@ def build_hash(
         settings["codebook"]["beam"] = codebook.beam
     if config.quantize.input_shaping != "none":
         settings["input_shaping"] = config.quantize.input_shaping
+    if config.quantize.input_remainder_bits:
+        settings["input_remainder_bits"] = config.quantize.input_remainder_bits
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
     arrays = {f"weights/{key}": array for key, array in encoder.weights.items()}
     arrays["codebook/integer"], arrays["codebook/entry_shift"] = codebook.integer, codebook.entry_shift

@@ -106,7 +106,7 @@ class EncoderGraph:
     Attributes:
         tensors: activations, ``tensors[input]`` first.
         nodes: convolutions in execution order, at least one.
-        input: index of the frame tensor, ``[T, 1]``, scale 2^-L, zero point 0.
+        input: index of the frame tensor, ``[T, 1]`` or ``[T, 2]``, scale 2^-L, zero point 0.
         output: index of the latent tensor, ``[P, D]``.
         opaque: empty; or the SHA-256 of a .tflite with other operators, which only the TFLM engine runs. Then there
             are no nodes, the tensors are input and output, and :attr:`Encoder.weights` holds the file itself.

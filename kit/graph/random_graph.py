@@ -19,6 +19,9 @@ from kit.graph.ir import EncoderGraph
 from kit.graph.reader import read_tflite
 from kit.graph.tflite_writer import Layer, Model, write_tflite
 
+REMAINDER_MAX = 8
+"""Largest remainder of a random frame's second channel, in LSB."""
+
 MACS_MAX = 400_000
 STATE_BYTES_MAX = 9_000
 WEIGHT_BYTES_MAX = 40_000
@@ -73,12 +76,12 @@ def _layer(
 
 def random_encoder(
     rng: np.random.Generator, *, T: int = 64, stages: int = 2, filters: Sequence[int] | int = 4, D: int = 4,  # noqa: N803
-    kernel: int = 7, input_clip: int = 4, activation: str = "RELU", bias: bool = True,
+    kernel: int = 7, input_clip: int = 4, activation: str = "RELU", bias: bool = True, input_channels: int = 1,
 ) -> Model:  # fmt: skip
     """The chain that :func:`random_encoder_tflite` writes, for tests that change something first."""
     widths = [filters] * stages if isinstance(filters, int) else list(filters)
-    model = Model(T, input_clip / 128)
-    channels = 1
+    model = Model(T, input_clip / 128, input_channels=input_channels)
+    channels = input_channels
     for stage, width in enumerate(widths):
         options: dict[str, Any] = {"activation": activation, "bias": bias}
         if stage < 2:
@@ -99,6 +102,9 @@ def calibrate(rng: np.random.Generator, model: Model) -> None:
     """Set lengths, biases and output quantization of every layer from random frames."""
     x: NDArray[Any] = np.cumsum(rng.normal(0, 0.4, (4, model.length)), axis=1)[:, :, None]
     x = np.clip(x - x.mean(axis=1, keepdims=True), -128 * model.input_scale, 127 * model.input_scale)
+    if model.input_channels == 2:
+        remainder = rng.integers(-REMAINDER_MAX, REMAINDER_MAX + 1, x.shape) * model.input_scale
+        x = np.concatenate([x, remainder], axis=2)
     scale = model.input_scale
     for layer in model.layers:
         x = _calibrate(rng, layer, x, scale)
@@ -113,8 +119,8 @@ def random_encoder_tflite(rng: np.random.Generator, **options: Any) -> bytes:
 
     Args:
         rng: source of everything random.
-        options: T, stages, filters (one number or one per stage), D, kernel, input_clip, activation, bias; see
-            :func:`random_encoder`.
+        options: T, stages, filters (one number or one per stage), D, kernel, input_clip, activation, bias,
+            input_channels; see :func:`random_encoder`.
     """
     return write_tflite(random_encoder(rng, **options))
 
@@ -123,12 +129,13 @@ def _lapped_encoder(config: Config, rng: np.random.Generator) -> Model:
     """A chain of the lapped encoder's sizes."""
     sizes = config.model
     taps, stride, filters, channels = sizes.encoder_taps, sizes.downsampling, sizes.encoder_filters, sizes.embedding_dim
-    model = Model(config.signal.frame_samples, config.quantize.input_clip / 128)
+    inputs = config.quantize.input_channels
+    model = Model(config.signal.frame_samples, config.quantize.input_clip / 128, input_channels=inputs)
     if filters:
-        model.layers.append(_layer(rng, "analysis_conv", taps, 1, filters, stride=stride))
+        model.layers.append(_layer(rng, "analysis_conv", taps, inputs, filters, stride=stride))
         model.layers.append(_layer(rng, "head", 1, filters, channels, activation="NONE"))
     else:
-        model.layers.append(_layer(rng, "head", taps, 1, channels, stride=stride, activation="NONE"))
+        model.layers.append(_layer(rng, "head", taps, inputs, channels, stride=stride, activation="NONE"))
     calibrate(rng, model)
     return model
 
@@ -144,11 +151,13 @@ def encoder_for(config: Config, rng: np.random.Generator) -> bytes:
         filters=config.model.stage_filters,
         D=config.model.embedding_dim,
         input_clip=config.quantize.input_clip,
+        input_channels=config.quantize.input_channels,
     )
 
 
 def random_chain(
     rng: np.random.Generator, *, T: int, downsampling: int, D: int, input_clip: int = 4, width: int = 24,  # noqa: N803
+    input_channels: int = 1,
 ) -> Model:  # fmt: skip
     """A chain that no configuration describes: strides of 1 to 8, kernels of 1 to 15, dense, depthwise and 1x1 layers
     in any order, both paddings, several activations, with and without bias.
@@ -160,14 +169,15 @@ def random_chain(
         D: channels of the output.
         input_clip: a power of two, as in the configuration.
         width: most channels of a layer.
+        input_channels: 1, or 2 for an input with remainders.
     """
     strides: list[int] = []
     while (left := downsampling // int(np.prod(strides, initial=1))) > 1:
         strides.append(int(rng.choice([stride for stride in (2, 2, 4, 8) if stride <= left])))
     for _ in range(int(rng.integers(0, 4))):
         strides.insert(int(rng.integers(0, len(strides) + 1)), 1)
-    model = Model(T, input_clip / 128)
-    channels = 1
+    model = Model(T, input_clip / 128, input_channels=input_channels)
+    channels = input_channels
     for number, stride in enumerate(strides):
         depthwise = bool(rng.random() < 0.35)
         outputs = channels if depthwise else int(rng.integers(1, width + 1))
@@ -200,7 +210,11 @@ def _random_config(rng: np.random.Generator, name: str) -> Config:
             "latent_width": 1 << int(rng.integers(1, 9)),
             "num_levels": int(rng.integers(1, 5)),
         },
-        "quantize": {"input_clip": int(rng.choice([2, 4, 4, 8, 16])), "codebook_bits": int(rng.choice([8, 8, 16]))},
+        "quantize": {
+            "input_clip": int(rng.choice([2, 4, 4, 8, 16])),
+            "codebook_bits": int(rng.choice([8, 8, 16])),
+            "input_remainder_bits": int(rng.choice([0, 0, 1, 3, 4])),
+        },
         "packet": {"side_information": bool(rng.random() < 0.85)},
         "firmware": {
             "embedded_frames": 2,
@@ -238,6 +252,7 @@ def random_architecture(rng: np.random.Generator, name: str) -> tuple[Config, by
                 downsampling=config.model.downsampling,
                 D=config.model.embedding_dim,
                 input_clip=config.quantize.input_clip,
+                input_channels=config.quantize.input_channels,
             )
         )
         try:

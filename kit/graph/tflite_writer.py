@@ -45,6 +45,7 @@ class Model:
     length: int
     input_scale: float
     input_zero_point: int = 0
+    input_channels: int = 1
     layers: list[Layer] = field(default_factory=list)
 
 
@@ -192,8 +193,9 @@ class _Writer:
 def write_tflite(model: Model) -> bytes:
     """The .tflite of a chain of layers; layers of inconsistent shapes are written as they are."""
     writer = _Writer()
-    scale = model.input_scale
-    current = first = writer.activation("serving_default_frame:0", model.length, 1, scale, model.input_zero_point)
+    scale, channels = model.input_scale, model.input_channels
+    first = writer.activation("serving_default_frame:0", model.length, channels, scale, model.input_zero_point)
+    current = first
     for layer in model.layers:
         current = writer.convolution(layer, current, scale)
         scale = layer.scale

@@ -34,6 +34,7 @@ from kit.quantize.fold import (
     rectified,
     run_float,
     windows,
+    with_remainder,
 )
 
 CLIPS = tuple(2.0 ** (-step / 8) for step in range(17))
@@ -92,26 +93,35 @@ class Calibration:
 
 
 def calibrate(
-    layers: Sequence[FloatConv], real: NDArray[np.float32], frames: NDArray[np.int8], bits: int
+    layers: Sequence[FloatConv],
+    real: NDArray[np.float32],
+    frames: NDArray[np.int8],
+    bits: int,
+    remainder_bits: int = 0,
 ) -> tuple[QuantChain, Calibration]:
     """Quantize a chain.
 
     Args:
         layers: the float encoder, normalisation folded in.
         real: float32[n, T], calibration frames in units of their scale, not rounded.
-        frames: int8[n, T], the same frames as the device sees them.
+        frames: int8[n, T], or [n, T, 2] with remainders, the same frames as the device sees them.
         bits: L, the input has 2^L LSB per unit.
+        remainder_bits: Q, fractional bits of the remainders; 0: there are none.
 
     Raises:
         ShapeError: arrays that do not belong together, or values that are not finite.
     """
-    if real.shape != frames.shape or real.ndim != 2 or frames.dtype != np.int8 or not real.size:
+    shape = (*real.shape, 2) if remainder_bits else real.shape
+    if frames.shape != shape or real.ndim != 2 or frames.dtype != np.int8 or not real.size:
         raise ShapeError(f"calibration: real {list(real.shape)} and frames {frames.dtype}{list(frames.shape)}")
     if not all(np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in layers):
         raise ShapeError("the encoder holds values that are not finite", "train again")
     scale = 2.0**-bits
     chosen = np.unique(np.linspace(0, len(real) - 1, min(len(real), SEARCH_FRAMES)).round().astype(np.int64))
-    y, x = real[chosen][:, :, None].astype(np.float32), input_columns(frames[chosen], scale)
+    x = input_columns(frames[chosen], scale)
+    y = np.zeros_like(x)
+    y[:, :, 0] = real[chosen]  # exact as it is: it leaves no remainder
+    layers = with_remainder(layers, remainder_bits)
     even = centred(layers, channel_centres(layers, y))
     even = equalized(even, channel_gains(even, y))
     wanted = run_float(even, y)
@@ -188,7 +198,7 @@ def channel_ranges(x: NDArray[np.float32]) -> FloatArray:
 def _start(
     layers: Sequence[FloatConv], y: NDArray[np.float32], x: NDArray[np.float32], input_scale: float
 ) -> QuantChain:
-    """Weights, biases and first ranges, layer by layer. y, x: float32[n, W, 1], exact and rounded input."""
+    """Weights, biases and first ranges, layer by layer. y, x: float32[n, W, in], exact and rounded input."""
     found: list[QuantConv] = []
     scale = input_scale
     for layer in layers:

@@ -82,11 +82,17 @@ class QuantChain:
 
     Attributes:
         input_scale: of the normalised frame, 2^-L; its zero point is 0.
-        layers: in execution order.
+        layers: in execution order; the first reads one channel, or two where the input has remainders.
     """
 
     input_scale: float
     layers: tuple[QuantConv, ...]
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the normalised frame."""
+        first = self.layers[0].shape
+        return first.channels if first.depthwise else int(first.weights.shape[2])
 
     def scale_before(self, at: int) -> float:
         """Scale of what layer ``at`` reads."""
@@ -106,7 +112,7 @@ class QuantChain:
 
     def tflite(self, samples: int) -> bytes:
         """The chain as a full-integer .tflite for frames of ``samples``."""
-        model = Model(samples, self.input_scale)
+        model = Model(samples, self.input_scale, input_channels=self.input_channels)
         length = samples
         for at, layer in enumerate(self.layers):
             length = -(-length // layer.shape.stride)
@@ -132,8 +138,9 @@ def _written(layer: QuantConv, length: int, input_scale: float) -> Layer:
 
 
 def input_columns(frames: NDArray[np.int8], input_scale: float) -> NDArray[np.float32]:
-    """Normalised frames int8[n, T] as the chain's input in real units: float32[n, T, 1]."""
-    return (frames.astype(np.float32) * np.float32(input_scale))[:, :, None]
+    """Normalised frames int8[n, T] or [n, T, 2] as the chain's input at its scale: float32[n, T, 1 or 2]."""
+    columns = frames[:, :, None] if frames.ndim == 2 else frames
+    return columns.astype(np.float32) * np.float32(input_scale)
 
 
 def chain_of(input_scale: float, layers: Sequence[Any]) -> QuantChain:

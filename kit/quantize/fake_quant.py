@@ -20,8 +20,8 @@ def rounded(x: Any) -> Any:
 class FakeQuantEncoder(keras.layers.Layer):  # type: ignore[misc]
     """A :class:`QuantChain` whose weights and biases train; scales and zero points stay.
 
-    Input float32[B, T], normalised frames on the INT8 grid in units of their scale; output float32[B, 1, P, D] latents
-    on their grid. A value beyond its range gets no gradient, all others that of the float encoder.
+    Input float32[B, T] or [B, T, 2], normalised frames on the INT8 grid times its scale; output float32[B, 1, P, D],
+    latents on their grid. A value beyond its range gets no gradient, all others that of the float encoder.
     """
 
     def __init__(self, chain: QuantChain, **kwargs: Any) -> None:
@@ -42,7 +42,7 @@ class FakeQuantEncoder(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Latents of the fake-quantized encoder."""
         ops = keras.ops
-        x = ops.expand_dims(ops.expand_dims(inputs, 1), -1)
+        x = ops.reshape(inputs, (-1, 1, inputs.shape[1], self.chain.input_channels))
         for at, layer in enumerate(self.chain.layers):
             scales = _kernel(layer, np.broadcast_to(_spread(layer), layer.weights.shape))
             kernel = rounded(ops.clip(self.kernels[at] / scales, -127.0, 127.0)) * scales

@@ -34,14 +34,15 @@ class TuneFrames:
 
     Attributes:
         y: float32[n, T] in units of the frame's scale, neither rounded nor clamped.
-        frames: int8[n, T], normalised by the device.
+        frames: int8[n, T] or [n, T, 2], normalised by the device.
     """
 
     y: NDArray[np.float32]
     frames: NDArray[np.int8]
 
     def __post_init__(self) -> None:
-        if self.y.shape != self.frames.shape or self.y.ndim != 2 or self.frames.dtype != np.int8:
+        shape = self.frames.shape[: self.y.ndim]
+        if self.y.shape != shape or self.y.ndim != 2 or self.frames.ndim > 3 or self.frames.dtype != np.int8:
             raise ShapeError(f"y {list(self.y.shape)} does not match frames {self.frames.dtype}{self.frames.shape}")
 
 
@@ -114,7 +115,7 @@ def finetune(
 
 
 def _functions(encoder: Any, rvq: Any, decoder: Any, scale: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """(one optimizer step, reconstruction), both on INT8 frames as float32[B, T], as compiled graphs."""
+    """(one optimizer step, reconstruction), both on INT8 frames as float32[B, T] or [B, T, 2], as compiled graphs."""
     import keras
     import tensorflow as tf
 

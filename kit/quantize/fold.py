@@ -84,6 +84,22 @@ def run_float(layers: Sequence[FloatConv], x: NDArray[np.float32]) -> NDArray[np
     return x
 
 
+def with_remainder(layers: Sequence[FloatConv], remainder_bits: int) -> list[FloatConv]:
+    """The chain that reads a second channel too: what rounding the first leaves, in steps of 2^-Q (NUMERICS.md 2.4).
+
+    One input tensor has one scale, so that the weights of the second channel are 2^-Q times those of the first.
+
+    Args:
+        layers: a chain that reads one channel, its first layer dense.
+        remainder_bits: Q; 0 gives the chain as it is.
+    """
+    if not remainder_bits:
+        return list(layers)
+    first = layers[0]
+    both = np.concatenate([first.weights, first.weights * 2.0**-remainder_bits], axis=2)
+    return [with_arrays(first, both, first.bias), *layers[1:]]
+
+
 def fold_encoder(encoder: Any) -> list[FloatConv]:
     """The chain that a Keras encoder computes at inference.
 

@@ -138,7 +138,7 @@ def quantize_autoencoder(
         rvq.rate_weight, rvq.rate_bits = rate.weight, rate.bits  # of the device, from here on
         latents = run_float(layers, calibration.y[:, :, None])
         rvq.settle(latents.reshape(-1, latents.shape[2]).astype(np.float32))
-    chain, found = calibrate(layers, calibration.y, calibration.frames, bits)
+    chain, found = calibrate(layers, calibration.y, calibration.frames, bits, settings.input_remainder_bits)
     tuned = None
     if settings.finetune_steps:
         chain, tuned = finetune(
@@ -186,7 +186,7 @@ def _measured(
 
 
 def real_latents(encoder: Encoder, frames: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Latents of the INT8 encoder in real units: int8[n, T] -> float32[n, P, D]."""
+    """Latents of the INT8 encoder in real units: int8[n, T] or [n, T, 2] -> float32[n, P, D]."""
     out = encoder.graph.output_tensor
     return (encode(encoder, frames).astype(np.float32) - out.zero_point) * np.float32(out.scale)
 

@@ -15,7 +15,7 @@ from kit.graph.codebook import IntegerCodebook
 from kit.graph.ir import Encoder
 from kit.parallel import map_blocks
 from kit.reference.encoder import encode
-from kit.reference.normalise import lsb_bits, normalise
+from kit.reference.normalise import encoder_input, lsb_bits
 from kit.reference.rvq import search
 from kit.wire.coding import CodingModel
 from kit.wire.packet import PacketLayout
@@ -33,7 +33,7 @@ class DeviceResult:
     """What the device holds and sends for n frames.
 
     Attributes:
-        y: int8[n, T], normalised frames.
+        y: int8[n, T] or [n, T, 2], normalised frames (:class:`kit.reference.normalise.Normalised`).
         mean: int32[n], ADC codes.
         scale_code: uint8[n].
         latents: int8[n, P, D].
@@ -57,7 +57,7 @@ class DevicePath:
         codebook: integer codebook of the same latents.
         config: resolved configuration.
         coding: model of range-coded indices, where ``packet.coding`` asks for it.
-        encode: replaces the reference encoder, int8[n, T] -> int8[n, P, D]; an opaque graph needs one
+        encode: replaces the reference encoder, int8[n, T] or [n, T, 2] -> int8[n, P, D]; an opaque graph needs one
             (``functools.partial(kit.golden.golden_latents, model)``).
 
     Raises:
@@ -79,6 +79,7 @@ class DevicePath:
         first, last = graph.input_tensor, graph.output_tensor
         pairs = (
             ("frame_samples", config.signal.frame_samples, first.length),
+            ("input channels", config.quantize.input_channels, first.channels),
             ("latent positions", config.latent_positions, last.length),
             ("embedding_dim", config.model.embedding_dim, last.channels),
             ("LSB per unit", 1 << self.lsb_bits, 1 << graph.lsb_bits),
@@ -124,7 +125,7 @@ class DevicePath:
         return DeviceResult(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     def _batch(self, frames: NDArray[Any]) -> DeviceResult:
-        normalised = normalise(frames, self.lsb_bits, self.config.quantize.input_shaping)
+        normalised = encoder_input(frames, self.config.quantize)
         latents = encode(self.encoder, normalised.y) if self._encode is None else self._encode(normalised.y)
         indices = search(latents, self.codebook)
         packets = self.layout.pack_batch(indices, normalised.mean, normalised.scale_code)

@@ -102,18 +102,32 @@ def run_node(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[np.in
     return np.clip(y, node.act_min, node.act_max).astype(np.int8)
 
 
+def input_tensor(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Normalised frames in the shape of the encoder's input: int8[n, T] or [n, T, C] -> [n, T, C].
+
+    Raises:
+        ShapeError: another shape or dtype.
+    """
+    wanted = encoder.graph.input_tensor
+    x = y[:, :, None] if y.ndim == 2 and wanted.channels == 1 else y
+    if x.ndim != 3 or x.shape[1:] != (wanted.length, wanted.channels) or x.dtype != np.int8:
+        shape = f"{wanted.length}" if wanted.channels == 1 else f"{wanted.length}, {wanted.channels}"
+        raise ShapeError(f"encoder input is {y.dtype}{list(y.shape)}, expected int8[n, {shape}]")
+    return x
+
+
 def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
     """Outputs of every node.
 
     Args:
         encoder: a graph that is not opaque.
-        y: int8[n, T], normalised frames.
+        y: int8[n, T], normalised frames; int8[n, T, 2] where the encoder reads remainders too.
 
     Returns:
         by output tensor name, in execution order: int8[n, W, C].
 
     Raises:
-        ShapeError: ``y`` is not int8[n, T].
+        ShapeError: ``y`` has another shape or dtype.
         GraphError: an opaque graph.
     """
     graph = encoder.graph
@@ -121,10 +135,8 @@ def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np
         raise GraphError(
             "the reference cannot run this encoder", "run it with kit.golden, as firmware.engine: tflm does"
         )
-    if y.ndim != 2 or y.shape[1] != graph.input_tensor.length or y.dtype != np.int8:
-        raise ShapeError(f"encoder input is {y.dtype}{list(y.shape)}, expected int8[n, {graph.input_tensor.length}]")
+    x = input_tensor(encoder, y)
     outputs: dict[str, NDArray[np.int8]] = {}
-    x = y[:, :, None]
     for node in graph.nodes:
         x = run_node(encoder, node, x)
         outputs[graph.tensors[node.output].name] = x
@@ -132,5 +144,5 @@ def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np
 
 
 def encode(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Latents of normalised frames: int8[n, T] -> int8[n, P, D]; raises as :func:`encode_layers`."""
+    """Latents of normalised frames: int8[n, T] or [n, T, 2] -> int8[n, P, D]; raises as :func:`encode_layers`."""
     return encode_layers(encoder, y)[encoder.graph.output_tensor.name]

@@ -19,6 +19,9 @@ FRAME_KINDS = (
 """What :func:`random_frames` can make; all but ``ppg`` and ``noise`` are extremes."""
 
 
+REMAINDER_BITS = 3
+"""Of the frames whose latents make a codebook, where the encoder reads remainders; the graph does not know its own."""
+
 UNUSUAL_KINDS = (*FRAME_KINDS[1:], "faint", "loud")
 """What recordings rarely hold: white noise over the full range, silence, rails, steps, impulses, nearly constant
 frames, and noise of any strength anywhere in the range."""
@@ -35,7 +38,8 @@ def random_codebook(
     """
     latent = encoder.graph.output_tensor
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
-    y = normalise(frames, encoder.graph.lsb_bits).y
+    remainder_bits = REMAINDER_BITS if encoder.graph.input_tensor.channels == 2 else 0
+    y = normalise(frames, encoder.graph.lsb_bits, remainder_bits=remainder_bits).y
     latents = (encode(encoder, y) if run is None else run(y)).reshape(-1, latent.channels)
     residual = latents.astype(np.float64) - latent.zero_point
     levels, prices = [], np.zeros((M, K, int(priced)))

@@ -155,7 +155,8 @@ def _check_parts(config: Config, encoder: Encoder, codebook: IntegerCodebook) ->
     source, target = graph.input_tensor, graph.output_tensor
     found = (source.length, source.channels, graph.lsb_bits, source.zero_point, target.length, target.channels)
     clip_bits = lsb_bits(config.quantize.input_clip)
-    expected = (config.signal.frame_samples, 1, clip_bits, 0, config.latent_positions, model.embedding_dim)
+    channels = config.quantize.input_channels
+    expected = (config.signal.frame_samples, channels, clip_bits, 0, config.latent_positions, model.embedding_dim)
     if found != expected:
         raise RenderError(
             f"the encoder has [T, channels, L, zero point, P, D] = {list(found)}, the configuration {list(expected)}",

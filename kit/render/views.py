@@ -41,6 +41,8 @@ class ModelView:
     side_information: int
     mean_bytes: int
     input_shaping: str
+    input_channels: int
+    remainder_bits: int
     packet_bytes: int
     index_bytes: int
     length_bytes: int
@@ -78,6 +80,8 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         side_information=int(config.packet.side_information),
         mean_bytes=layout.mean_bytes,
         input_shaping="KIT_SHAPING_" + config.quantize.input_shaping.upper(),
+        input_channels=config.quantize.input_channels,
+        remainder_bits=config.quantize.input_remainder_bits,
         packet_bytes=layout.frame_bytes,
         index_bytes=layout.index_bytes,
         length_bytes=layout.length_bytes,

@@ -26,7 +26,7 @@ static int run(kit_engine_t *engine, const int8_t *frames, unsigned count, const
                 if (fed == info.frame_samples) {
                     return 1;
                 }
-                kit_engine_put(engine, frames[fed]);
+                kit_engine_put(engine, frames + fed * info.input_channels);
                 fed++;
             } else if (result == KIT_ENGINE_COLUMN) {
                 const int8_t *column = kit_engine_column(engine);
@@ -40,7 +40,7 @@ static int run(kit_engine_t *engine, const int8_t *frames, unsigned count, const
             }
         }
         wrong |= columns != info.positions;
-        frames += info.frame_samples;
+        frames += (size_t)info.frame_samples * info.input_channels;
     }
     return wrong;
 }

@@ -23,7 +23,10 @@ CORES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 BUILDS: dict[str, dict[str, Any]] = {
     # Lengths that leave every remainder behind whole vectors of 4, 8 and 16.
-    "odd": {"model": {"embedding_dim": 7, "base_filters": 5, "num_stages": 4}, "quantize": {"codebook_bits": 8}},
+    "odd": {
+        "model": {"embedding_dim": 7, "base_filters": 5, "num_stages": 4},
+        "quantize": {"codebook_bits": 8, "input_remainder_bits": 3},
+    },
     "wide": {"model": {"embedding_dim": 13, "base_filters": 9}, "quantize": {"codebook_bits": 16}},
     "even": {
         "signal": {"sample_bits": 20},

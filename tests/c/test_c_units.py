@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -52,14 +53,16 @@ def test_requantize(narrow: Path) -> None:
 
 
 def normalise_in_c(
-    program: Path, frames: np.ndarray, bits: int, shaping: str
+    program: Path, frames: np.ndarray, bits: int, shaping: str, remainder_bits: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     samples = frames.shape[1]
-    arguments = ("normalise", samples, bits, int(shaping == "first"))
+    arguments = ("normalise", samples, bits, int(shaping == "first"), remainder_bits)
     output = np.frombuffer(run_c(program, *arguments, stdin=frames.tobytes()), np.uint8)
-    records = output.reshape(len(frames), 8 + samples)
+    channels = 2 if remainder_bits else 1
+    records = output.reshape(len(frames), 8 + samples * channels)
     side = records[:, :8].copy().view(np.int32)
-    return side[:, 0], side[:, 1], records[:, 8:].copy().view(np.int8)
+    y = records[:, 8:].copy().view(np.int8)
+    return side[:, 0], side[:, 1], y.reshape(-1, samples, 2) if remainder_bits else y
 
 
 @pytest.mark.parametrize("bits", [3, 4, 5, 6])
@@ -82,9 +85,9 @@ def check_normalise(program: Path, samples: int, bits: int, sample_bits: int) ->
     scales = np.exp(rng.uniform(0, np.log(top), (120, 1)))
     extra = np.clip(np.round(rng.normal(0, 1, (120, samples)) * scales), -top, top - 1).astype(frames.dtype)
     frames = np.concatenate([frames, extra])
-    for shaping in get_args(Shaping):
-        want = normalise(frames, bits, shaping)
-        mean, code, y = normalise_in_c(program, frames, bits, shaping)
+    for shaping, remainder_bits in product(get_args(Shaping), (0, 1, 3, 4)):
+        want = normalise(frames, bits, shaping, remainder_bits)
+        mean, code, y = normalise_in_c(program, frames, bits, shaping, remainder_bits)
         assert np.array_equal(mean, want.mean)
         assert np.array_equal(code, want.scale_code)
         assert np.array_equal(y, want.y)

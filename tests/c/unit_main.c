@@ -12,7 +12,7 @@
 #include "kit_pack.h"
 
 static kit_sample_t frame[KIT_FRAME_SAMPLES_MAX];
-static int8_t normalised[KIT_FRAME_SAMPLES_MAX];
+static int8_t normalised[KIT_FRAME_SAMPLES_MAX * KIT_INPUT_CHANNELS_MAX];
 static uint8_t packet[65535];
 
 static int number(char **argv, int at)
@@ -29,8 +29,9 @@ static void requantize(void)
     }
 }
 
-static void normalise(size_t samples, unsigned lsb_bits, uint8_t shaping)
+static void normalise(size_t samples, unsigned lsb_bits, uint8_t shaping, uint8_t remainder_bits)
 {
+    const size_t channels = remainder_bits != 0 ? 2u : 1u;
     while (fread(frame, sizeof frame[0], samples, stdin) == samples) {
         kit_statistics_t statistics;
         kit_statistics_begin(&statistics);
@@ -39,12 +40,13 @@ static void normalise(size_t samples, unsigned lsb_bits, uint8_t shaping)
         }
         kit_scale_t scale = kit_scale_of(&statistics, lsb_bits);
         scale.shaping = shaping;
+        scale.remainder_bits = remainder_bits;
         const int32_t side[2] = {scale.mean, scale.scale_code};
         for (size_t i = 0; i < samples; i++) {
-            normalised[i] = kit_normalise(&scale, frame[i]);
+            kit_normalise(&scale, frame[i], normalised + channels * i);
         }
         fwrite(side, sizeof side, 1, stdout);
-        fwrite(normalised, 1, samples, stdout);
+        fwrite(normalised, channels, samples, stdout);
     }
 }
 
@@ -63,8 +65,9 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "requantize") == 0) {
         requantize();
-    } else if (argc == 5 && strcmp(argv[1], "normalise") == 0) {
-        normalise((size_t)number(argv, 2), (unsigned)number(argv, 3), (uint8_t)number(argv, 4));
+    } else if (argc == 6 && strcmp(argv[1], "normalise") == 0) {
+        normalise((size_t)number(argv, 2), (unsigned)number(argv, 3), (uint8_t)number(argv, 4),
+                  (uint8_t)number(argv, 5));
     } else if (argc == 4 && strcmp(argv[1], "pack") == 0) {
         pack((unsigned)number(argv, 2), (uint16_t)number(argv, 3));
     } else {

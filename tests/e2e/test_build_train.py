@@ -27,7 +27,13 @@ model:
    decoder_blocks: 1}
 data: {sources: [{type: synthetic, subjects: 6, seconds_per_subject: 40, seed: 3}]}
 train: {epochs: 2, steps_per_epoch: 12, batch_size: 16, codebook: ema, rate_bits: 6.5}
-quantize: {calibration_frames: 32, input_shaping: first, rate_bits: 6.0, finetune_steps: 20, refit_steps: 20}
+quantize:
+  calibration_frames: 32
+  input_shaping: first
+  input_remainder_bits: 2
+  rate_bits: 6.0
+  finetune_steps: 20
+  refit_steps: 20
 packet: {coding: range, context: network}
 firmware: {symbol_prefix: tiny, embedded_frames: 3, ring_margin_samples: 8}
 """

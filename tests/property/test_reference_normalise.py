@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from math import floor
 from typing import get_args
 
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.errors import ShapeError
-from kit.reference.normalise import SAMPLE_MAX, SAMPLE_MIN, Shaping, normalise, unit_codes
+from kit.reference.normalise import SAMPLE_MAX, SAMPLE_MIN, Shaping, input_values, normalise, unit_codes
 from kit.wire.scale import RECIPROCAL, code_shift, lsb_bits
 from tests.models import FRAME_KINDS, random_frames
 from tests.support import seed
@@ -23,36 +24,44 @@ def scale_of(code: int) -> Fraction:
     return Fraction((8 + (code - 1) % 8) * 2 ** ((code - 1) // 8), 32)
 
 
-def slow_normalise(x: list[int], bits: int, shaping: str = "none") -> tuple[list[int], int, int]:
-    """NUMERICS.md section 2, word for word: (y, mean, scale code)."""
+def slow_normalise(
+    x: list[int], bits: int, shaping: str = "none", remainder_bits: int = 0
+) -> tuple[list[list[int]], int, int]:
+    """NUMERICS.md section 2, word for word: (columns of y and, if there is one, r; mean; scale code)."""
     x = [max(SAMPLE_MIN, min(SAMPLE_MAX, sample)) for sample in x]
     mean = floor(Fraction(sum(x), len(x)) + Fraction(1, 2))
     d = [sample - mean for sample in x]
     peak, variance = max(map(abs, d)), Fraction(sum(v * v for v in d), len(d))
     if peak == 0:
-        return [0] * len(x), mean, 0
+        return [[0, 0] if remainder_bits else [0]] * len(x), mean, 0
     code = next(
         c for c in range(1, 256) if scale_of(c) ** 2 >= variance and 127 * scale_of(c) >= Fraction(peak * 2**bits)
     )
     reciprocal = floor(Fraction(2**17, 8 + (code - 1) % 8) + Fraction(1, 2))
-    shift = (code - 1) // 8 + 12 - bits
-    y, error, limit = [], Fraction(0), 2 ** (31 if peak <= 65535 else 63)
+    shift = (code - 1) // 8 + 12 - bits - remainder_bits
+    columns: list[list[int]] = []
+    error, limit = Fraction(0), 2 ** (31 if peak <= 65535 else 63)
     for v in d:
         wanted = Fraction(v * reciprocal, 2**shift) + error
         assert abs(wanted) * 2**shift + 2 ** (shift - 1) < limit
-        value = floor(wanted + Fraction(1, 2))
-        error = wanted - value if shaping == "first" else error
-        assert -128 <= value <= (128 if shaping == "first" else 127)
-        assert abs(value) <= 127 or shaping == "first", "without shaping the clamp of the contract never acts"
-        y.append(min(value, 127))
-    return y, mean, code
+        quotient = floor(wanted + Fraction(1, 2))
+        error = wanted - quotient if shaping == "first" else error
+        value = floor(Fraction(quotient, 2**remainder_bits) + Fraction(1, 2)) if remainder_bits else quotient
+        clamps = shaping == "first" or remainder_bits > 0
+        assert -128 <= value <= (128 if clamps else 127), "without either the clamp of the contract never acts"
+        value = min(value, 127)
+        remainder = quotient - value * 2**remainder_bits
+        assert abs(2 * remainder) <= 2**remainder_bits or not remainder_bits
+        columns.append([value, remainder] if remainder_bits else [value])
+    return columns, mean, code
 
 
 def check(frame: np.ndarray[tuple[int], np.dtype[np.int16 | np.int32]], bits: int) -> None:
-    for shaping in get_args(Shaping):
-        got = normalise(frame[None], bits, shaping)
-        y, mean, code = slow_normalise(frame.tolist(), bits, shaping)
-        assert (got.y[0].tolist(), int(got.mean[0]), int(got.scale_code[0])) == (y, mean, code)
+    for shaping, remainder_bits in product(get_args(Shaping), (0, 1, 4)):
+        got = normalise(frame[None], bits, shaping, remainder_bits)
+        columns, mean, code = slow_normalise(frame.tolist(), bits, shaping, remainder_bits)
+        y = got.y[0] if remainder_bits else got.y[0, :, None]
+        assert (y.tolist(), int(got.mean[0]), int(got.scale_code[0])) == (columns, mean, code)
 
 
 @pytest.mark.parametrize("bits", [3, 4, 5, 6])
@@ -100,6 +109,16 @@ def test_restores_within_half_a_step() -> None:
         assert (np.abs(restored - frames) <= 0.5 * unit[:, None] / 2**bits + 1e-9).all()
 
 
+def test_remainders_restore_more_finely() -> None:
+    frames = random_frames(np.random.default_rng(seed()), 200, 64)
+    for bits, remainder_bits in product((3, 6), (1, 2, 3, 4)):
+        got = normalise(frames, bits, remainder_bits=remainder_bits)
+        unit = unit_codes(got.scale_code, bits)
+        restored = got.mean[:, None] + unit[:, None] * input_values(got.y, bits, remainder_bits)
+        step = unit[:, None] / 2 ** (bits + remainder_bits)
+        assert (np.abs(restored - frames) <= 0.5 * step * (1 + 1e-6) + 1e-9).all()
+
+
 def test_shaping_moves_the_rounding_error_above_the_signal() -> None:
     frames = random_frames(np.random.default_rng(seed()), 200, 320, ("ppg",))
     exact = frames - normalise(frames, 5).mean[:, None]
@@ -130,6 +149,8 @@ def test_refusals() -> None:
             normalise(bad, 5)
     with pytest.raises(ShapeError, match="L is 7"):
         normalise(np.zeros((1, 4), np.int16), 7)
+    with pytest.raises(ShapeError, match="Q is 5"):
+        normalise(np.zeros((1, 4), np.int16), 5, remainder_bits=5)
     with pytest.raises(ShapeError):
         unit_codes(np.array([256]), 5)
     with pytest.raises(ShapeError):

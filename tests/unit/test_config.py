@@ -121,6 +121,11 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"train": {"rate_bits": 9.0}, "quantize": {"rate_weight": 0.1}}, ["train.rate_bits", "no rate_weight"]),
     ({"train": {"rate_bits": 17.0}}, ["train.rate_bits = 17", "nearest valid: 16"]),
     ({"quantize": {"rate_bits": 9.0}}, ["quantize.rate_bits", "nearest valid: rate_weight"]),
+    ({"quantize": {"input_remainder_bits": 5}}, ["quantize.input_remainder_bits = 5", "nearest valid: 4"]),
+    (
+        {"quantize": {"input_remainder_bits": 3, "calibration": "minmax"}},
+        ["input_remainder_bits", "one input channel", "nearest valid: 0"],
+    ),
     ({"quantize": {"input_clip": 5}}, ["quantize.input_clip = 5", "nearest valid: 4"]),
     ({"data": {"split": {"train": 0.9}}}, ["data.split", "sum to 1.2"]),
     ({"data": {"sources": []}}, ["data.sources", "at least one"]),

@@ -91,21 +91,24 @@ def test_noise_is_added_to_the_first_element_only() -> None:
     assert a.dtype == np.float32 and abs(float((a - b).std()) - 0.1) < 0.01
 
 
+@pytest.mark.parametrize("remainder_bits", [0, 2])
 @pytest.mark.parametrize("shaping", ["none", "first"])
-def test_rounded_input_is_what_the_device_sees_and_the_target_is_not(shaping: str) -> None:
+def test_rounded_input_is_what_the_device_sees_and_the_target_is_not(shaping: str, remainder_bits: int) -> None:
     plain = make_config()
-    settings = plain.quantize.model_copy(update={"input_shaping": shaping})
+    settings = plain.quantize.model_copy(update={"input_shaping": shaping, "input_remainder_bits": remainder_bits})
     preprocess = plain.preprocess.model_copy(update={"rounded_input": True})
     config = plain.model_copy(update={"quantize": settings, "preprocess": preprocess})
     dataset = build_dataset(config)
     seen, clean = batch_maker(dataset, config)(3)
     assert np.array_equal(clean, batch_maker(dataset, plain)(3)[1])
     frames = dataset.frames("train")
-    device = normalise(frames, lsb_bits(settings.input_clip), settings.input_shaping).y
-    assert np.array_equal(rounded(frames, settings) * (128 // settings.input_clip), device)
-    whole = seen * (128 // settings.input_clip)
+    step = (128 // settings.input_clip) << remainder_bits
+    device = normalise(frames, lsb_bits(settings.input_clip), settings.input_shaping, remainder_bits).y.astype(int)
+    wanted = device[..., 0] * (1 << remainder_bits) + device[..., 1] if remainder_bits else device
+    assert np.array_equal(rounded(frames, settings) * step, wanted)
+    whole = seen * step
     assert seen.dtype == np.float32 and np.array_equal(whole, np.rint(whole))
-    assert 0.2 < np.abs(whole - clean * (128 // settings.input_clip)).max() < (0.51 if shaping == "none" else 1.01)
+    assert 0.2 < np.abs(whole - clean * step).max() < (0.51 if shaping == "none" else 1.01)
 
 
 def test_steps_differ_and_resume_anywhere() -> None:

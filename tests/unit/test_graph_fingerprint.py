@@ -49,6 +49,8 @@ def test_is_sixteen_hex_digits_whatever_the_hash_seed() -> None:
         {"packet": {"side_information": False}},
         {"packet": {"frames_per_packet": 2}},
         {"quantize": {"input_clip": 8}},
+        {"quantize": {"input_shaping": "first"}},
+        {"quantize": {"input_remainder_bits": 3}},
     ],
     ids=str,
 )

@@ -284,12 +284,14 @@ def test_fingerprint_covers_the_settings_but_not_the_place() -> None:
     assert fingerprint(moved) == fingerprint(config) != fingerprint(tiny(seed=2))
 
 
-def test_fingerprint_knows_the_shaping_of_an_input_that_training_sees_rounded() -> None:
-    def with_shaping(shaping: str, rounded: bool) -> str:
+def test_fingerprint_knows_how_an_input_that_training_sees_is_rounded() -> None:
+    def with_shaping(shaping: str, rounded: bool, remainder_bits: int = 0) -> str:
         config = tiny()
-        quantize = config.quantize.model_copy(update={"input_shaping": shaping})
+        settings = {"input_shaping": shaping, "input_remainder_bits": remainder_bits}
+        quantize = config.quantize.model_copy(update=settings)
         preprocess = config.preprocess.model_copy(update={"rounded_input": rounded})
         return fingerprint(config.model_copy(update={"quantize": quantize, "preprocess": preprocess}))
 
-    assert with_shaping("none", False) == with_shaping("first", False)
+    assert with_shaping("none", False) == with_shaping("first", False) == with_shaping("none", False, 2)
     assert len({with_shaping("none", True), with_shaping("first", True), with_shaping("none", False)}) == 3
+    assert len({with_shaping("first", True, bits) for bits in (0, 2, 3)}) == 3

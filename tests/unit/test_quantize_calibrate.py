@@ -22,7 +22,7 @@ from kit.quantize.calibrate import (
     latent_error,
     quantize_weights,
 )
-from kit.quantize.chain import Grid, QuantChain
+from kit.quantize.chain import Grid, QuantChain, input_columns
 from kit.quantize.fold import (
     FloatConv,
     can_centre,
@@ -33,6 +33,7 @@ from kit.quantize.fold import (
     rectified,
     run_float,
     with_arrays,
+    with_remainder,
 )
 from kit.reference.encoder import encode
 from tests.support import missing, seed, seeded_keras
@@ -94,6 +95,44 @@ def test_error_calibration_beats_ranges_of_the_largest_values() -> None:
     assert error < latent_error(rival.run(x), wanted)
     assert figures.final <= figures.start and figures.input_only < figures.final < 60
     assert "per mille" in figures.summary
+
+
+def in_two_channels(y: np.ndarray, remainder_bits: int) -> np.ndarray:
+    """Value and remainder of frames: int8[count, SAMPLES, 2]."""
+    quotient = np.rint(y * (1 << (BITS + remainder_bits))).astype(np.int64)
+    value = np.clip((quotient + (1 << (remainder_bits - 1))) >> remainder_bits, -128, 127)
+    return np.stack([value, quotient - (value << remainder_bits)], axis=-1).astype(np.int8)
+
+
+def test_remainders_take_the_noise_of_the_input_out() -> None:
+    random = np.random.default_rng(seed())
+    layers = [FloatConv("head_conv", random.normal(0, 0.3, (6, 31, 1)), random.normal(0, 0.1, 6), 4, False, False)]
+    real, fresh = waves(200), waves(600)[200:]
+    wanted = run_float(layers, fresh[:, :, None])
+    plain, found = calibrate(layers, real, int8(real), BITS)
+    fine, finer = calibrate(layers, real, in_two_channels(real, 3), BITS, 3)
+    assert finer.input_only < 0.2 * found.input_only and finer.final < found.final
+    assert (plain.input_channels, fine.input_channels) == (1, 2)
+    frames = in_two_channels(fresh, 3)
+    error = latent_error(fine.run(input_columns(frames, 2.0**-BITS)), wanted)
+    assert error < latent_error(plain.run(input_columns(int8(fresh), 2.0**-BITS)), wanted)
+    encoder = read_tflite(fine.tflite(SAMPLES))
+    assert (encoder.graph.input_tensor.channels, encoder.graph.lsb_bits) == (2, BITS)
+    latents = encode(encoder, frames)
+    with pytest.raises(ShapeError, match=r"expected int8\[n, 64, 2\]"):
+        encode(encoder, frames[:, :, 0])
+    if (reason := available()) is not None:
+        missing("tflite-micro", reason)
+    assert np.array_equal(golden_latents(fine.tflite(SAMPLES), frames), latents)
+
+
+def test_a_chain_with_remainders_reads_exact_frames_as_before() -> None:
+    layers, x = chain(), waves(20)
+    both = with_remainder(layers, 3)
+    assert np.array_equal(both[0].weights[..., 1], layers[0].weights[..., 0] / 8)
+    parted = np.stack([x - 0.5, np.full_like(x, 0.5 * 8)], axis=-1).astype(np.float32)
+    assert np.allclose(run_float(both, parted), run_float(layers, x[:, :, None]), atol=1e-4)
+    assert with_remainder(layers, 0) == layers
 
 
 def test_channels_are_centred_where_nothing_but_a_bias_sees_it() -> None:

@@ -79,6 +79,13 @@ def test_normalisation_with_shaping(row: list[str]) -> None:
     assert " ".join(map(str, frame[0])) + ": " + facts in TEXT
 
 
+@pytest.mark.parametrize("row", rows("2.8"), ids=lambda row: f"{row[0]}-{row[1]}")
+def test_normalisation_with_remainders(row: list[str]) -> None:
+    frame = np.array([[0, 1, 2, 3, 4, 5, 6, 100]], np.int16)
+    got = normalise(frame, 5, row[0], int(row[1]))  # type: ignore[arg-type]
+    assert [" ".join(map(str, channel)) for channel in got.y[0].T] == row[2:]
+
+
 def test_every_frame_of_the_list_is_in_the_table() -> None:
     assert len(rows("2.6")) == len(FRAMES)
     assert f"unit(27) = 2^15 / 13107 = {unit_codes(np.array([27]), 5)[0]:.5f}" in TEXT

@@ -6,6 +6,7 @@
 
 #include "kit_aot_kernels.h"
 #include "kit_aot_value.h"
+#include "kit_normalise.h"
 #include "kit_probe.h"
 #include "kit_tap.h"
 
@@ -28,7 +29,8 @@ kit_status_t kit_aot_init(kit_engine_t *engine, const kit_aot_model_t *model, ki
         return KIT_ERR_ARGUMENT;
     }
     if (model->layer_count == 0 || progress_count != model->layer_count ||
-        activation_bytes != model->activation_bytes || model->layers[0].in_pitch > UINT8_MAX) {
+        activation_bytes != model->activation_bytes || model->layers[0].in_pitch > UINT8_MAX ||
+        model->layers[0].in_channels > KIT_INPUT_CHANNELS_MAX) {
         return KIT_ERR_MODEL;
     }
     engine->model = model;
@@ -45,6 +47,7 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     kit_engine_info_t info;
     info.frame_samples = model->layers[0].in_columns;
     info.positions = last->out_columns;
+    info.input_channels = (uint8_t)model->layers[0].in_channels;
     info.dims = (uint8_t)last->out_channels;
     info.scratch_bytes = model->activation_bytes;
     return info;
@@ -138,6 +141,7 @@ void kit_engine_begin(kit_engine_t *engine)
         }
     }
     engine->input = engine->activations;
+    engine->input_channels = (uint8_t)model->layers[0].in_channels;
     engine->input_wide = model->layers[0].in_wide;
     engine->layer = 0;
     engine->wanted = 0;
@@ -361,9 +365,12 @@ int kit_engine_step(kit_engine_t *engine)
     }
 }
 
-int kit_engine_put(kit_engine_t *engine, int8_t sample)
+int kit_engine_put(kit_engine_t *engine, const int8_t *column)
 {
-    kit_aot_set(engine->input, 0, engine->input_wide, sample);
+    kit_aot_set(engine->input, 0, engine->input_wide, column[0]);
+    if (engine->input_channels > 1u) {
+        kit_aot_set(engine->input, 1u, engine->input_wide, column[1]);
+    }
     engine->input += engine->input_pitch;
     engine->wanted--;
     return engine->wanted != 0 ? KIT_ENGINE_NEED_INPUT : KIT_ENGINE_BUSY;

@@ -85,6 +85,7 @@ struct kit_engine {
     uint16_t wanted;              /* samples to come before anything can be done */
     uint8_t pending;              /* columns of the last layer's latest batch that wait to be handed out */
     uint8_t column;               /* columns of that batch that were handed out */
+    uint8_t input_channels;       /* values of a sample */
     uint8_t input_pitch;          /* bytes from a sample to the next; 0 for samples that no tap reads */
     uint8_t input_wide;           /* 1: samples are kept as int16 */
 };

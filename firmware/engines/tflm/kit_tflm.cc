@@ -120,6 +120,7 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     kit_engine_info_t info;
     info.frame_samples = static_cast<uint16_t>(model->input.dims[2]);
     info.positions = static_cast<uint16_t>(model->output.dims[2]);
+    info.input_channels = static_cast<uint8_t>(model->input.dims[3]);
     info.dims = static_cast<uint8_t>(model->output.dims[3]);
     info.scratch_bytes = engine->arena_used_bytes;
     return info;
@@ -163,9 +164,11 @@ int kit_engine_step(kit_engine_t *engine)
     return KIT_ENGINE_COLUMN;
 }
 
-int kit_engine_put(kit_engine_t *engine, int8_t sample)
+int kit_engine_put(kit_engine_t *engine, const int8_t *column)
 {
-    engine->input[engine->received++] = sample;
+    const int channels = engine->model->input.dims[3];
+    memcpy(engine->input + engine->received * channels, column, static_cast<size_t>(channels));
+    engine->received++;
     return engine->received != engine->model->input.dims[2] ? KIT_ENGINE_NEED_INPUT : KIT_ENGINE_BUSY;
 }
 
