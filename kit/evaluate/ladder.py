@@ -57,7 +57,7 @@ def ladder(
         folder: run with ``autoencoder.keras``.
         frames: the set.
         path: the device path that was made of that autoencoder.
-        decoder: the final decoder, of the device's latents.
+        decoder: the final decoder, of the device's indices.
         packet: float32[n, T], ADC codes, decoded from packet bytes.
         progress: called with (frames done, frames in all).
     """

@@ -257,14 +257,30 @@ class IntegerCodebook:
         Raises:
             ArtifactError: wrong number of levels, or an index of K or more.
         """
+        self.check_indices(indices)
+        entries = self.shifted()[..., : self.dims].astype(np.int64)
+        total = sum(entries[level][indices[..., level]] for level in range(self.num_levels))
+        return np.asarray(total * self._step, dtype=np.float32)
+
+    def entry_values(self) -> NDArray[np.float32]:
+        """What each index of each level adds to the latents, in their real units: float32[M, K, D], without prices."""
+        return np.asarray(self.shifted()[..., : self.dims] * self._step, dtype=np.float32)
+
+    def check_indices(self, indices: NDArray[Any]) -> None:
+        """Check that integers [n, P, M] choose entries of this codebook.
+
+        Raises:
+            ArtifactError: wrong number of levels, or an index below 0 or of K or more.
+        """
         if indices.ndim != 3 or indices.shape[2] != self.num_levels:
             raise ArtifactError(f"indices have shape {list(indices.shape)}, expected [n, P, {self.num_levels}]")
         if indices.size and (int(indices.max()) >= self.num_entries or int(indices.min()) < 0):
             raise ArtifactError(f"index {int(indices.max())} is outside the codebook of {self.num_entries} entries")
-        entries = self.shifted()[..., : self.dims].astype(np.int64)
-        total = sum(entries[level][indices[..., level]] for level in range(self.num_levels))
-        step = builtins.float(self.latent_scale) * 2.0**-self.residual_frac_bits
-        return np.asarray(total * step, dtype=np.float32)
+
+    @property
+    def _step(self) -> builtins.float:
+        """Real value of one residual unit."""
+        return builtins.float(self.latent_scale) * 2.0**-self.residual_frac_bits
 
     def save(self, path: str | Path) -> None:
         """Write codebook.npz; equal codebooks give equal bytes. ``price_dims`` and ``beam`` are there only where they

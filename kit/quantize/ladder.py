@@ -17,7 +17,7 @@ from kit.errors import ShapeError
 from kit.model.rvq import nearest_indices
 from kit.reference.device_path import DevicePath
 from kit.reference.rvq import search
-from kit.server.executor import run
+from kit.server.executor import decode_indices, run, sum_entries
 from kit.server.spec import DecoderSpec
 
 BATCH = 256
@@ -35,7 +35,8 @@ class Rung:
     Attributes:
         name: FLOAT (float encoder, float search, the trained decoder), INPUT (the same on the INT8 input), LATENTS
             (INT8 encoder, float search in the float codebook behind the device's, the final decoder) or SEARCH (INT8
-            encoder, integer search, the final decoder).
+            encoder, integer search, the final decoder). A codebook of the final decoder's own takes the place of what
+            either search chose from.
         y: float32[n, T] in units of the frame's scale.
     """
 
@@ -67,8 +68,7 @@ def float_search(
 
     ``beam`` is the device's: a float autoencoder that is compared with it may search as well as it does.
     """
-    chosen = nearest_indices(latents, books, price, beam)
-    return np.asarray(sum(book[chosen[..., level]] for level, book in enumerate(books)), np.float32)
+    return sum_entries(books, nearest_indices(latents, books, price, beam))
 
 
 def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDArray[Any]) -> tuple[Rung, ...]:
@@ -77,7 +77,7 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
     Args:
         autoencoder: :class:`kit.model.autoencoder.RVQAutoencoder` as trained.
         path: the device path that was made of it.
-        decoder: the final decoder, of the device's latents.
+        decoder: the final decoder, of the device's indices.
         frames: int16 or int32 [n, T].
 
     Raises:
@@ -94,13 +94,12 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
         parts = [np.asarray(autoencoder.decoder(sent[at : at + BATCH, None])) for at in range(0, len(y), BATCH)]
         return np.concatenate(parts)[:, 0, :, 0]
 
-    latents = int8_latents(path, frames)
-    int8_sent = float_search(
-        real_values(path, latents), path.codebook.float, path.codebook.price(), path.codebook.beam
-    )
+    latents, device = int8_latents(path, frames), path.codebook
+    chosen = nearest_indices(real_values(path, latents), device.float, device.price(), device.beam)
+    sent = sum_entries(device.float if decoder.codebook is None else decoder.codebook, chosen)
     return (
         Rung(FLOAT, trained(normalised(frames, settings.input_clip))),
         Rung(INPUT, trained(rounded(frames, settings))),
-        Rung(LATENTS, run(decoder, int8_sent)),
-        Rung(SEARCH, run(decoder, path.codebook.dequantize(search(latents, path.codebook)))),
+        Rung(LATENTS, run(decoder, sent)),
+        Rung(SEARCH, decode_indices(decoder, device, search(latents, device))),
     )

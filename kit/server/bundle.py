@@ -19,7 +19,7 @@ from kit.errors import ArtifactError, ShapeError
 from kit.files import atomic_write_text, read_json, sha256_file, write_json
 from kit.graph.codebook import IntegerCodebook
 from kit.server.decoder_io import JSON_NAME, NPZ_NAME, load_decoder, save_decoder
-from kit.server.executor import run
+from kit.server.executor import decode_indices
 from kit.server.spec import DecoderSpec
 from kit.wire.coding import CODING_FILE, CodingModel, load_coding
 from kit.wire.packet import PacketLayout
@@ -94,6 +94,7 @@ def _check_parts(
         coding.expect(num_levels=model.num_levels, index_bits=model.index_bits)
     codebook.expect(num_levels=model.num_levels, num_entries=model.latent_width, dims=model.embedding_dim)
     decoder.validate()
+    decoder.expect_indices(num_levels=model.num_levels, num_entries=model.latent_width)
     expected = (config.latent_positions, model.embedding_dim, config.signal.frame_samples)
     found = (decoder.positions, decoder.channels, decoder.samples)
     if found != expected:
@@ -109,7 +110,7 @@ class Bundle:
     Attributes:
         config: of the build.
         codebook: searched by the device.
-        decoder: checked layer list and weights.
+        decoder: checked layer list and weights, with a codebook of its own where it was trained with one.
         build_hash: 16 hex digits of the device build whose packets this decodes.
         label: datasets the decoder was trained on.
         coding: what indices are range-coded with; None where they have a fixed width.
@@ -198,7 +199,7 @@ class Bundle:
         top = int(chosen.max()) if chosen.size else 0
         if top >= self.codebook.num_entries:
             raise ShapeError(f"index {top} is outside the codebook of {self.codebook.num_entries} entries")
-        shape = run(self.decoder, self.codebook.dequantize(chosen))
+        shape = decode_indices(self.decoder, self.codebook, chosen)
         if mean is None or scale_code is None:
             frames[good] = shape
             return frames

@@ -1,4 +1,8 @@
-"""``decoder.json`` (layer list) and ``decoder.npz`` (weights): the decoder outside the training code."""
+"""``decoder.json`` (layer list) and ``decoder.npz`` (weights): the decoder outside the training code.
+
+A codebook of the decoder's own is the array ``codebook`` of ``decoder.npz``, beside weights named ``layer.part``, and
+``decoder.json`` states its levels and entries. Both are absent where the device's entries are what indices stand for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,9 @@ SCHEMA = 1
 JSON_NAME = "decoder.json"
 NPZ_NAME = "decoder.npz"
 
+CODEBOOK = "codebook"
+"""Key of the decoder's own codebook in both files."""
+
 
 def save_decoder(spec: DecoderSpec, folder: str | Path) -> None:
     """Write ``decoder.json`` and ``decoder.npz`` into ``folder``; equal decoders give equal bytes.
@@ -27,14 +34,18 @@ def save_decoder(spec: DecoderSpec, folder: str | Path) -> None:
     spec.validate()
     folder = Path(folder)
     layers = [_entry(layer) for layer in spec.layers]
+    arrays, later = dict(spec.weights), {}
+    if spec.codebook is not None:
+        arrays[CODEBOOK], later[CODEBOOK] = spec.codebook, list(spec.codebook.shape[:2])
     document = {
         "schema": SCHEMA,
         "positions": spec.positions,
         "channels": spec.channels,
         "samples": spec.samples,
         "layers": layers,
+        **later,
     }
-    write_npz(folder / NPZ_NAME, **{key: spec.weights[key] for key in sorted(spec.weights)})
+    write_npz(folder / NPZ_NAME, **{key: arrays[key] for key in sorted(arrays)})
     write_json(folder / JSON_NAME, document)
 
 
@@ -72,11 +83,31 @@ def _parse(document: Any, weights: dict[str, Any], origin: str) -> DecoderSpec:
     try:
         layers = tuple(_layer(entry) for entry in document["layers"])
         sizes = {key: _integer(document[key]) for key in ("positions", "channels", "samples")}
+        stated = _stated_codebook(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ArtifactError(f"{origin} is damaged: {reason}", "rebuild with kit build-firmware") from None
     contiguous = {key: np.ascontiguousarray(array) for key, array in weights.items()}
-    return DecoderSpec(layers=layers, weights=contiguous, **sizes)
+    codebook = contiguous.pop(CODEBOOK, None)
+    found = None if codebook is None else codebook.shape[:2]
+    if found != stated:
+        raise ArtifactError(
+            f"{origin} states {_codebook_text(stated)}, and {NPZ_NAME} holds {_codebook_text(found)}",
+            "use both files of one build, or rebuild with kit build-firmware",
+        )
+    return DecoderSpec(layers=layers, weights=contiguous, codebook=codebook, **sizes)
+
+
+def _stated_codebook(document: dict[str, Any]) -> tuple[int, ...] | None:
+    """Levels and entries of the codebook; None without one."""
+    if CODEBOOK not in document:
+        return None
+    levels, entries = (_integer(value) for value in document[CODEBOOK])
+    return levels, entries
+
+
+def _codebook_text(shape: tuple[int, ...] | None) -> str:
+    return "no codebook" if shape is None else f"a codebook of [levels, K] {list(shape)}"
 
 
 def _integer(value: Any) -> int:

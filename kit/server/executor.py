@@ -6,11 +6,14 @@ the number of frames, so that neither the batch nor the place in it can change t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
+from kit.graph.codebook import IntegerCodebook
 from kit.parallel import map_blocks
 from kit.server.spec import DecoderSpec, Layer
 
@@ -18,6 +21,44 @@ Values = NDArray[np.float32]
 
 BLOCK = 8
 """Frames computed together: enough to amortise the interpreter, few enough for the processor's cache."""
+
+
+def decode_indices(spec: DecoderSpec, device: IntegerCodebook, indices: NDArray[Any]) -> Values:
+    """Decode what a device sends.
+
+    Args:
+        spec: a validated decoder.
+        device: the codebook that the device searches.
+        indices: unsigned [n, positions, M], each below K.
+
+    Returns:
+        float32 [n, samples] in units of each frame's scale.
+
+    Raises:
+        ArtifactError: a decoder of other indices than the device's, or indices that the device cannot send.
+        ShapeError: another number of positions or channels.
+    """
+    return run(spec, latents_of(spec, device, indices))
+
+
+def latents_of(spec: DecoderSpec, device: IntegerCodebook, indices: NDArray[Any]) -> Values:
+    """Latents that indices stand for, float32[n, P, D]: by the decoder's own codebook, or by the device's entries.
+
+    Arguments and errors are those of :func:`decode_indices`.
+    """
+    if spec.codebook is None:
+        return device.dequantize(indices)
+    spec.expect_indices(num_levels=device.num_levels, num_entries=device.num_entries)
+    device.check_indices(indices)
+    return sum_entries(spec.codebook, indices)
+
+
+def sum_entries(entries: Values, indices: NDArray[Any]) -> Values:
+    """Sum of the chosen entries, level 0 first, in float32: entries [M, K, D], indices [n, P, M] -> [n, P, D]."""
+    total: Values = entries[0][indices[..., 0]]
+    for level in range(1, len(entries)):
+        total += entries[level][indices[..., level]]
+    return total
 
 
 def run(spec: DecoderSpec, latents: Values) -> Values:

@@ -67,18 +67,30 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class DecoderSpec:
-    """A whole decoder: latents float32 [positions, channels] to a frame float32 [samples] in units of its scale."""
+    """A whole decoder: latents float32 [positions, channels] to a frame float32 [samples] in units of its scale.
+
+    Attributes:
+        positions: time steps of the latents.
+        channels: of the latents.
+        samples: of a frame.
+        layers: in the order in which they run.
+        weights: their arrays, by the keys of :attr:`Layer.weights`.
+        codebook: float32[M, K, channels], what each index of each level adds to the latents; None: the device's own
+            entries.
+    """
 
     positions: int
     channels: int
     samples: int
     layers: tuple[Layer, ...]
     weights: dict[str, NDArray[np.float32]]
+    codebook: NDArray[np.float32] | None = None
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
-        return sum(array.size for array in self.weights.values())
+        """Number of weights, those of the codebook among them."""
+        own = 0 if self.codebook is None else self.codebook.size
+        return own + sum(array.size for array in self.weights.values())
 
     def shapes(self) -> list[tuple[int, int]]:
         """(time, channels) of every value, the latents first.
@@ -105,11 +117,33 @@ class DecoderSpec:
             odd = sorted(set(names) ^ set(self.weights))
             raise ArtifactError(f"decoder layers and weights differ at {odd[0]}", _RETRAIN)
         for key, array in self.weights.items():
-            if array.dtype != np.float32:
-                raise ArtifactError(f"decoder weight {key} is {array.dtype}, not float32", _RETRAIN)
-            if not np.isfinite(array).all():
-                raise ArtifactError(f"decoder weight {key} is not finite", _RETRAIN)
+            _check_numbers(f"decoder weight {key}", array)
+        if self.codebook is not None:
+            self._check_codebook(self.codebook)
         self.shapes()
+
+    def _check_codebook(self, codebook: NDArray[np.float32]) -> None:
+        _check_numbers("the decoder's codebook", codebook)
+        if codebook.ndim != 3 or codebook.shape[2] != self.channels or 0 in codebook.shape:
+            found, expected = list(codebook.shape), f"[levels, K, {self.channels}]"
+            raise ArtifactError(f"the decoder's codebook has shape {found}, expected {expected}", _RETRAIN)
+
+    def expect_indices(self, *, num_levels: int, num_entries: int) -> None:
+        """Check the codebook, where there is one, against the indices that are to be decoded.
+
+        Raises:
+            ArtifactError: of other levels or another number of entries; names both.
+        """
+        if self.codebook is not None and self.codebook.shape[:2] != (num_levels, num_entries):
+            found, expected = list(self.codebook.shape[:2]), [num_levels, num_entries]
+            raise ArtifactError(f"the decoder's codebook has [levels, K] {found}, the indices {expected}", _RETRAIN)
+
+
+def _check_numbers(what: str, array: NDArray[np.float32]) -> None:
+    if array.dtype != np.float32:
+        raise ArtifactError(f"{what} is {array.dtype}, not float32", _RETRAIN)
+    if not np.isfinite(array).all():
+        raise ArtifactError(f"{what} is not finite", _RETRAIN)
 
 
 def _check_layer(layer: Layer, number: int) -> None:

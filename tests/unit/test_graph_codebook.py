@@ -46,6 +46,19 @@ def test_sizes_and_dequantize(codebook: IntegerCodebook) -> None:
         codebook.dequantize(indices[..., :2])
 
 
+@pytest.mark.parametrize("priced", [False, True])
+def test_values_of_entries_add_up_to_the_latents(priced: bool, codebook: IntegerCodebook) -> None:
+    if priced:
+        integer = np.concatenate([codebook.integer, np.abs(codebook.integer[..., :1] // 2)], axis=2)
+        codebook = dataclasses.replace(codebook, integer=integer, price_dims=1)
+    values = codebook.entry_values()
+    assert values.shape == (3, 8, 4) and values.dtype == np.float32
+    indices = np.random.default_rng(2).integers(0, 8, (9, 5, 3)).astype(np.uint16)
+    chosen = np.stack([values[level][indices[..., level]] for level in range(3)])
+    atol = 4e-7 * np.abs(chosen).sum(axis=0).max()
+    np.testing.assert_allclose(chosen.sum(axis=0), codebook.dequantize(indices), rtol=0, atol=atol)
+
+
 def test_wrong_shape_names_expected_and_found(codebook: IntegerCodebook) -> None:
     codebook.expect(num_levels=3, num_entries=8, dims=4)
     with pytest.raises(ArtifactError, match=r"shape \[3, 8, 4\], expected \[2, 256, 16\]"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from kit.config import QuantizeConfig
 from kit.errors import ArtifactError, ShapeError, TrainingError
 from kit.graph.reader import read_tflite
-from kit.model.rvq import RARE_SHARE
+from kit.model.rvq import RARE_SHARE, nearest_indices
 from kit.quantize.calibrate import calibrate
 from kit.quantize.codebook_refit import quantization_error, refit_codebook
 from kit.quantize.prices import Rate, level_search, mean_bits, settled_prices, steered_prices
@@ -260,9 +261,9 @@ def test_the_ladder_ends_at_what_the_device_sends() -> None:
     from kit.graph.codebook import IntegerCodebook
     from kit.quantize.codebook import quantize_codebook
     from kit.quantize.export import export_decoder
-    from kit.quantize.ladder import ladder
+    from kit.quantize.ladder import int8_latents, ladder, real_values
     from kit.reference.device_path import DevicePath
-    from kit.server.executor import run
+    from kit.server.executor import decode_indices, run, sum_entries
 
     model, trained = autoencoder(), autoencoder()
     made = quantized(model, latent_metric=0.5)
@@ -279,3 +280,12 @@ def test_the_ladder_ends_at_what_the_device_sends() -> None:
     assert all(np.square(rung.y - rungs[0].y).mean() < 0.5 * spread**2 for rung in rungs[1:])
     with pytest.raises(ShapeError, match="at least one"):
         ladder(trained, path, decoder, raw[:0])
+    # Indices of either search stand for the entries of the decoder, where it has some; the float rungs know none of it.
+    own = replace(decoder, codebook=book.float + np.float32(0.5))
+    shifted = ladder(trained, path, own, raw)
+    assert all(np.array_equal(a.y, b.y) for a, b in zip(shifted[:2], rungs[:2], strict=True))
+    chosen = nearest_indices(real_values(path, int8_latents(path, raw)), book.float, book.price(), book.beam)
+    assert np.array_equal(rungs[2].y, run(decoder, sum_entries(book.float, chosen)))
+    assert np.array_equal(shifted[2].y, decode_indices(own, book, chosen))
+    assert np.array_equal(shifted[3].y, decode_indices(own, book, path.run(raw).indices))
+    assert not np.array_equal(shifted[2].y, rungs[2].y) and not np.array_equal(shifted[3].y, rungs[3].y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,22 @@ def test_decode_restores_units(folder: Path) -> None:
     np.testing.assert_allclose(decoded, expected, rtol=0, atol=np.abs(expected).max() * 2e-7)
     one = np.concatenate([bundle.decode(indices[i : i + 1], mean[i : i + 1], scale[i : i + 1]) for i in range(20)])
     assert one.tobytes() == decoded.tobytes()
+
+
+def test_a_decoder_with_a_codebook_of_its_own(tmp_path: Path) -> None:
+    entries = np.random.default_rng(6).normal(size=(2, 4, 2)).astype(np.float32)
+    decoder = replace(tiny_decoder(), codebook=entries)
+    write_bundle(tmp_path, tiny_config(False), tiny_codebook(), decoder, HASH, "synthetic")
+    assert json.loads((tmp_path / "bundle.json").read_text())["decoder_parameters"] == 7 + 16
+    indices, _, _ = packets(9)
+    decoded = Bundle.load(tmp_path, HASH).decode(indices)
+    latents = entries[0][indices[..., 0]] + entries[1][indices[..., 1]]
+    assert decoded.tobytes() == run(tiny_decoder(), latents).tobytes()
+    for wrong in (np.zeros((2, 8, 2), np.float32), np.zeros((1, 4, 2), np.float32)):
+        with pytest.raises(ArtifactError, match=r"codebook has \[levels, K\]"):
+            write_bundle(
+                tmp_path, tiny_config(), tiny_codebook(), replace(decoder, codebook=wrong), HASH, "synthetic"
+            )
 
 
 def test_flat_frames_are_their_mean(folder: Path) -> None:
