@@ -303,6 +303,9 @@ class QuantizeConfig(Section):
     rate_bits: Annotated[float, Field(gt=0.0, le=80.0)] | None = None
     """Bits of a position's indices on the device, where they are not those of training (``train.rate_bits``)."""
     refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
+    """Steps of the decoder's refit on the indices of the device; 0: none."""
+    refit_codebook: bool = True
+    """Refit, with the decoder, what each index stands for on the server; the device's entries stay as they are."""
 
     @field_validator("input_clip")
     @classmethod

@@ -24,7 +24,7 @@ from kit.wire.coding import CODING_FILE, load_coding
 SERVED = ("decoder.npz", "decoder.json")
 """The decoder as a server loads it."""
 DECODER = ("decoder.keras", *SERVED)
-"""The same and, of a build that trains, as Keras loads it; the zoo does without."""
+"""The same and, of a build that trains, its layers as Keras loads them, which read latents; the zoo does without."""
 TUNED = "tuned_decoder.keras"
 """The decoder as it goes with the INT8 encoder's latents, before its refit."""
 GRAPH = ("graph.json", "weights.npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,7 +121,10 @@ def _tune_frames(config: Config, frames: NDArray[Any]) -> TuneFrames:
 
 
 def refit_weights(context: Context) -> None:
-    """Continue training the decoder on the indices of the INT8 path; write it for Keras and for the server."""
+    """Continue training the decoder on the indices of the INT8 path; write it for the server.
+
+    ``decoder.keras`` holds its layers alone, which read latents; a codebook of its own is in ``decoder.npz``.
+    """
     from kit.data.batches import training_frames
     from kit.model.autoencoder import save_model
     from kit.quantize.export import export_decoder
@@ -142,6 +146,7 @@ def refit_weights(context: Context) -> None:
             steps=config.quantize.refit_steps,
             seed=config.train.seed,
             batch=config.train.batch_size,
+            with_codebook=config.quantize.refit_codebook,
             progress=progress,
         )
     context.console.print(
@@ -150,7 +155,7 @@ def refit_weights(context: Context) -> None:
         highlight=False,
     )
     save_model(decoder, folder / "decoder.keras")
-    save_decoder(export_decoder(decoder), folder)
+    save_decoder(replace(export_decoder(decoder), codebook=result.codebook), folder)
 
 
 def _refit_frames(path: Any, frames: NDArray[Any], what: str) -> RefitFrames:

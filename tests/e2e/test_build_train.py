@@ -16,6 +16,8 @@ from kit.build.zoo_add import add_run
 from kit.build.zoo_scorecard import run_scorecard
 from kit.errors import ArtifactError
 from kit.files import read_json, read_npz, sha256_file
+from kit.graph.codebook import IntegerCodebook
+from kit.server.bundle import Bundle
 from kit.wire.coding import CodingModel
 from tests.support import missing, need
 
@@ -102,6 +104,15 @@ def test_codebooks_stand_in_the_order_of_their_coding_model(folder: Path) -> Non
     assert model.levels[0].network is not None and all(level.uniform or level.in_place for level in model.levels)
     assert "_slot" not in (run / "firmware" / "generated" / "coding.h").read_text()
     assert "#define KIT_CODING_NETWORK 1" in (run / "firmware" / "generated" / "kit_config.h").read_text()
+
+
+def test_the_server_has_entries_of_its_own(folder: Path) -> None:
+    run = folder / "runs" / "tiny"
+    served, device = Bundle.load(run / "server"), IntegerCodebook.load(run / "codebook.npz")
+    own = served.decoder.codebook
+    assert own is not None and own.shape == (2, 16, 3)
+    # They began at those of the device, and the refit is short.
+    assert 0 < np.abs(own - device.entry_values()).max() < 0.1
 
 
 def test_nothing_names_this_machine(folder: Path) -> None:

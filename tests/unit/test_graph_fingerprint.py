@@ -66,6 +66,7 @@ def test_changes_with_settings(overrides: dict[str, Any]) -> None:
         {"model": {"decoder_block_norm": "layer", "decoder_head_norm": "none"}},
         {"train": {"seed": 2}},
         {"quantize": {"refit_steps": 1}},
+        {"quantize": {"refit_codebook": False}},
         {"firmware": {"engine": "tflm"}},
     ],
     ids=str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,8 @@ def test_refit_learns_and_keeps_the_best(keras: Any) -> None:
     result = refit_decoder(
         decoder, book, frames, frames, steps=40, seed=1, progress=lambda done, total: seen.append((done, total))
     )
-    assert result.prd_after < 0.95 * result.prd_before
-    assert validation_prd(decoder, book, frames) == pytest.approx(result.prd_after, rel=1e-5)
+    assert result.prd_after < 0.95 * result.prd_before and result.codebook is not None
+    assert validation_prd(decoder, book, frames, result.codebook) == pytest.approx(result.prd_after, rel=1e-5)
     assert seen[-1] == (40, 40) and len(seen) == 40
 
 
@@ -206,16 +207,69 @@ def test_refit_never_makes_it_worse(keras: Any) -> None:
     from kit.quantize.refit import RefitFrames, refit_decoder, validation_prd
 
     decoder, book, frames = refit_parts(64)
-    refit_decoder(decoder, book, frames, frames, steps=40, seed=1)
+    refit_decoder(decoder, book, frames, frames, steps=40, seed=1, with_codebook=False)
     before = [weight.copy() for weight in decoder.get_weights()]
     wrong = RefitFrames(frames.indices, -8 * frames.y)
     result = refit_decoder(decoder, book, wrong, frames, steps=40, seed=1)
     assert result.prd_after <= result.prd_before
-    assert validation_prd(decoder, book, frames) == result.prd_after
+    assert validation_prd(decoder, book, frames, result.codebook) == result.prd_after
     if result.best_step == 0:
         assert all((a == b).all() for a, b in zip(before, decoder.get_weights(), strict=True))
     untouched = refit_decoder(decoder, book, frames, frames, steps=0, seed=1)
-    assert untouched.best_step == 0 and untouched.steps == 0
+    assert untouched.best_step == 0 and untouched.steps == 0 and untouched.codebook is None
+
+
+def coarse_parts(keras: Any) -> tuple[Any, Any, Any]:
+    """A linear decoder that is right, a device codebook of few steps, and frames of its entries before rounding."""
+    from kit.graph.codebook import IntegerCodebook
+    from kit.quantize.refit import RefitFrames
+
+    random = np.random.default_rng(seed())
+    exact = random.normal(size=(2, 8, 2)).astype(np.float32)
+    integer = np.rint(exact / 0.5).astype(np.int8)
+    book = IntegerCodebook(integer, np.zeros(2, np.int32), 0, 0.5, 0, exact)
+    inputs = keras.Input((1, 8, 2))
+    decoder = keras.Model(inputs, keras.layers.Reshape((1, 32, 1))(keras.layers.Conv2D(4, 1)(inputs)))
+    mixing = random.normal(size=(2, 4)).astype(np.float32)
+    decoder.set_weights([mixing[None, None], np.zeros(4, np.float32)])
+    # Entry 7 of level 1 is never sent.
+    indices = np.stack([random.integers(0, 8, (96, 8)), random.integers(0, 7, (96, 8))], axis=-1).astype(np.uint16)
+    latents = exact[0][indices[..., 0]] + exact[1][indices[..., 1]]
+    return decoder, book, RefitFrames(indices, (latents @ mixing).reshape(96, 32))
+
+
+def test_refit_trains_what_an_index_stands_for(keras: Any) -> None:
+    from kit.quantize.export import export_decoder
+    from kit.quantize.refit import refit_decoder, validation_prd
+    from kit.server.executor import decode_indices
+
+    decoder, book, frames = coarse_parts(keras)
+    start, found = decoder.get_weights(), []
+    for with_codebook in (False, True, True):
+        decoder.set_weights(start)
+        found.append(refit_decoder(decoder, book, frames, frames, steps=500, seed=1, with_codebook=with_codebook))
+    fixed, free, again = found
+    # A linear decoder takes back little of a rounding that differs from entry to entry.
+    assert fixed.codebook is None and fixed.prd_after > 0.5 * fixed.prd_before
+    assert free.prd_after < 0.3 * fixed.prd_after and free.best_step > 0
+    assert free.codebook is not None and free.codebook.dtype == np.float32 and free.codebook.shape == (2, 8, 2)
+    assert (free.codebook[1, 7] == book.entry_values()[1, 7]).all(), "an entry that is never sent stays"
+    assert free.prd_before == fixed.prd_before and free.codebook.tobytes() == again.codebook.tobytes()
+    assert validation_prd(decoder, book, frames, free.codebook) == pytest.approx(free.prd_after, rel=1e-5)
+    spec = replace(export_decoder(decoder), codebook=free.codebook)
+    error = decode_indices(spec, book, frames.indices) - frames.y
+    assert np.square(error).mean() < 0.01 * np.square(frames.y).mean()
+
+
+def test_weights_that_came_in_go_with_the_entries_of_the_device(keras: Any) -> None:
+    from kit.quantize.refit import RefitFrames, refit_decoder
+
+    decoder, book, frames = coarse_parts(keras)
+    start = decoder.get_weights()
+    y = np.asarray(decoder(book.dequantize(frames.indices)[:, None]))[:, 0, :, 0]
+    result = refit_decoder(decoder, book, frames, RefitFrames(frames.indices, y), steps=20, seed=1)
+    assert result.best_step == 0 and result.codebook is None and result.prd_after == result.prd_before
+    assert all((a == b).all() for a, b in zip(start, decoder.get_weights(), strict=True))
 
 
 def test_refit_needs_frames(keras: Any) -> None:
