@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from kit.quantize.int8 import Int8Model
     from kit.quantize.refit import RefitFrames
 
-REFIT_FRAMES = 24576
-"""Random training windows the decoder is refit on, drawn from each dataset by its weight."""
+REFIT_FRAMES = 65536
+"""Random training windows the decoder is refit on, at most, drawn from each dataset by its weight."""
 
 ORDER_FRAMES = 8192
 """Random training windows whose indices say which entries of the codebook stand together."""
@@ -135,7 +135,8 @@ def refit_weights(context: Context) -> None:
     config, folder = context.config, context.folder
     decoder = load_tuned(folder / "tuned_decoder.keras")
     path = context.device_path()
-    train = _refit_frames(path, training_frames(context.dataset, config, REFIT_FRAMES), "training windows")
+    windows = min(REFIT_FRAMES, max(1, config.quantize.refit_steps) * config.train.batch_size)
+    train = _refit_frames(path, training_frames(context.dataset, config, windows), "training windows")
     validation = _refit_frames(path, shares(context.dataset, "val", VALIDATION_FRAMES), "validation frames")
     with bar("refit", config.quantize.refit_steps) as progress:
         result = refit_decoder(
