@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.graph.ir import Encoder
+from kit.graph.ir import Encoder, input_columns
 from kit.host.diagnose_arithmetic import arithmetic_hypotheses, rounding_hypotheses
 from kit.host.diagnose_padding import padding_hypotheses
 from kit.host.diagnose_weights import weight_hypotheses
@@ -22,7 +22,7 @@ from kit.host.diagnose_zero_point import zero_point_hypotheses
 from kit.host.hypothesis import Evidence, Hypothesis
 from kit.host.layer_compare import pattern
 from kit.host.runners import Layers
-from kit.reference.encoder import input_tensor, run_node
+from kit.reference.encoder import run_node
 
 FRAMES_MAX = 48
 """Frames that causes are tested on."""
@@ -99,7 +99,7 @@ def layer_evidence(encoder: Encoder, inputs: NDArray[np.int8], observed: Layers)
         observed: output of every node; columns that nothing reads may be missing.
     """
     found = []
-    x = input_tensor(encoder, inputs)
+    x = input_columns(encoder, inputs)
     for node, got in zip(encoder.graph.nodes, observed, strict=True):
         want = run_node(encoder, node, x)
         found.append(Evidence(encoder, node, x, want[:, : got.shape[1]], got))

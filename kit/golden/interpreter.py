@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from kit.errors import GraphError, ToolchainError, UnsupportedOpError
 from kit.files import sha256_bytes
 from kit.graph.container import ModelView, open_model
-from kit.graph.ir import Encoder
+from kit.graph.ir import Encoder, input_columns
 from kit.graph.reader import read_tflite
 from kit.graph.taps import model_taps
-from kit.reference.encoder import input_tensor
 
 PACKAGE = "tflite_micro"
 TRIAL_SECONDS = 60
@@ -144,7 +143,7 @@ def _prepare(model: bytes, inputs: NDArray[np.int8], preserve: bool) -> tuple[En
             f"no golden: {reason}", "validate against kit.reference, or use a Linux x86-64 machine for this step"
         )
     encoder = _checked(bytes(model))
-    input_tensor(encoder, inputs)
+    input_columns(encoder, inputs)
     try:
         return encoder, interpreter_of(model, preserve)
     except Exception as error:  # the package walks parts of the file that open_model does not, with what comes of it

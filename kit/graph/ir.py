@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.errors import ShapeError
+
 SCHEMA = 1
 """Version of the stored form (graph.json); a change of any field below raises it."""
 
@@ -185,6 +187,20 @@ class Encoder:
     def node_bias(self, node: Conv) -> NDArray[np.int32]:
         """Bias of a node: int32[out], input zero point not folded in."""
         return self.weights[node.bias]
+
+
+def input_columns(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Normalised frames in the shape of the encoder's input: int8[n, T] or [n, T, C] -> [n, T, C].
+
+    Raises:
+        ShapeError: another shape or dtype.
+    """
+    wanted = encoder.graph.input_tensor
+    x = y[:, :, None] if y.ndim == 2 and wanted.channels == 1 else y
+    if x.ndim != 3 or x.shape[1:] != (wanted.length, wanted.channels) or x.dtype != np.int8:
+        shape = f"{wanted.length}" if wanted.channels == 1 else f"{wanted.length}, {wanted.channels}"
+        raise ShapeError(f"encoder input is {y.dtype}{list(y.shape)}, expected int8[n, {shape}]")
+    return x
 
 
 def weight_sums(encoder: Encoder, node: Conv) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

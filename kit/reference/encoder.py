@@ -8,8 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from kit.errors import GraphError, ShapeError
-from kit.graph.ir import Conv, Encoder, Requant, weight_sums
+from kit.errors import GraphError
+from kit.graph.ir import Conv, Encoder, Requant, input_columns, weight_sums
 
 INT32_MAX = (1 << 31) - 1
 
@@ -102,20 +102,6 @@ def run_node(encoder: Encoder, node: Conv, x: NDArray[np.int8]) -> NDArray[np.in
     return np.clip(y, node.act_min, node.act_max).astype(np.int8)
 
 
-def input_tensor(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Normalised frames in the shape of the encoder's input: int8[n, T] or [n, T, C] -> [n, T, C].
-
-    Raises:
-        ShapeError: another shape or dtype.
-    """
-    wanted = encoder.graph.input_tensor
-    x = y[:, :, None] if y.ndim == 2 and wanted.channels == 1 else y
-    if x.ndim != 3 or x.shape[1:] != (wanted.length, wanted.channels) or x.dtype != np.int8:
-        shape = f"{wanted.length}" if wanted.channels == 1 else f"{wanted.length}, {wanted.channels}"
-        raise ShapeError(f"encoder input is {y.dtype}{list(y.shape)}, expected int8[n, {shape}]")
-    return x
-
-
 def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
     """Outputs of every node.
 
@@ -135,7 +121,7 @@ def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np
         raise GraphError(
             "the reference cannot run this encoder", "run it with kit.golden, as firmware.engine: tflm does"
         )
-    x = input_tensor(encoder, y)
+    x = input_columns(encoder, y)
     outputs: dict[str, NDArray[np.int8]] = {}
     for node in graph.nodes:
         x = run_node(encoder, node, x)

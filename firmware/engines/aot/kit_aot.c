@@ -141,8 +141,8 @@ void kit_engine_begin(kit_engine_t *engine)
         }
     }
     engine->input = engine->activations;
-    engine->input_channels = (uint8_t)model->layers[0].in_channels;
-    engine->input_wide = model->layers[0].in_wide;
+    engine->input_form = (uint8_t)((model->layers[0].in_wide ? KIT_AOT_INPUT_WIDE : 0u) |
+                                   (model->layers[0].in_channels > 1u ? KIT_AOT_INPUT_PAIR : 0u));
     engine->layer = 0;
     engine->wanted = 0;
     engine->pending = 0;
@@ -367,9 +367,10 @@ int kit_engine_step(kit_engine_t *engine)
 
 int kit_engine_put(kit_engine_t *engine, const int8_t *column)
 {
-    kit_aot_set(engine->input, 0, engine->input_wide, column[0]);
-    if (engine->input_channels > 1u) {
-        kit_aot_set(engine->input, 1u, engine->input_wide, column[1]);
+    const unsigned form = engine->input_form;
+    kit_aot_set(engine->input, 0, form & KIT_AOT_INPUT_WIDE, column[0]);
+    if ((form & KIT_AOT_INPUT_PAIR) != 0) {
+        kit_aot_set(engine->input, 1u, form & KIT_AOT_INPUT_WIDE, column[1]);
     }
     engine->input += engine->input_pitch;
     engine->wanted--;

@@ -75,6 +75,10 @@ typedef struct {
     uint16_t activation_bytes;     /* all windows and the output columns */
 } kit_aot_model_t;
 
+/* Bits of how an engine keeps samples, each a column of one or two channels. */
+#define KIT_AOT_INPUT_WIDE 1u /* as int16; else int8 */
+#define KIT_AOT_INPUT_PAIR 2u /* value and remainder; else the value alone */
+
 /* The engine's state; the rendered <prefix>_engine_t holds it with the arrays it points to. */
 struct kit_engine {
     const kit_aot_model_t *model;
@@ -85,9 +89,8 @@ struct kit_engine {
     uint16_t wanted;              /* samples to come before anything can be done */
     uint8_t pending;              /* columns of the last layer's latest batch that wait to be handed out */
     uint8_t column;               /* columns of that batch that were handed out */
-    uint8_t input_channels;       /* values of a sample */
     uint8_t input_pitch;          /* bytes from a sample to the next; 0 for samples that no tap reads */
-    uint8_t input_wide;           /* 1: samples are kept as int16 */
+    uint8_t input_form;           /* how samples are kept: KIT_AOT_INPUT_* */
 };
 
 /* Bind an engine to its model and memory. Returns KIT_OK, or KIT_ERR_MODEL when the memory has another size. */
