@@ -139,7 +139,7 @@ void kit_codec_reset(kit_codec_t *codec)
     codec->phase = PHASE_SCAN;
     kit_statistics_begin(&codec->statistics);
     kit_pack_begin(&codec->packer, codec->packet, codec->model->packet_bytes);
-    codec->scale = kit_scale_of(&codec->statistics, codec->model->lsb_bits);
+    kit_scale_of(&codec->scale, &codec->statistics, codec->model->lsb_bits);
 }
 
 static uint16_t next_slot(const kit_codec_t *codec, uint16_t slot)
@@ -226,7 +226,7 @@ static void begin_frame(kit_codec_t *codec)
 {
     const kit_model_t *model = codec->model;
     KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
-    codec->scale = kit_scale_of(&codec->statistics, model->lsb_bits);
+    kit_scale_of(&codec->scale, &codec->statistics, model->lsb_bits);
     codec->scale.shaping = model->input_shaping;
     codec->scale.remainder_bits = model->remainder_bits;
     KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
@@ -273,8 +273,7 @@ static kit_status_t scan(kit_codec_t *codec)
 static int feed(kit_codec_t *codec)
 {
     KIT_PROBE_ENTER(KIT_PROBE_NORMALISE);
-    int8_t column[KIT_INPUT_CHANNELS_MAX];
-    kit_normalise(&codec->scale, codec->ring[codec->tail], column);
+    const int8_t *column = kit_normalise(&codec->scale, codec->ring[codec->tail]);
     KIT_PROBE_LEAVE(KIT_PROBE_NORMALISE);
     KIT_PROBE_ENTER(KIT_PROBE_SCHEDULE);
     const int result = kit_engine_put(codec->engine, column);

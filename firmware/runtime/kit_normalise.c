@@ -1,5 +1,7 @@
 #include "kit_normalise.h"
 
+#include <string.h>
+
 #define SCALE_CODE_MAX 255u
 
 /* R[mant] = round(2^17 / (8 + mant)): multiplying by it and shifting divides by the scale. */
@@ -88,31 +90,30 @@ static unsigned smallest_code(const amplitude_t *amplitude)
     return low;
 }
 
-kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits)
+void kit_scale_of(kit_scale_t *scale, const kit_statistics_t *statistics, unsigned lsb_bits)
 {
-    kit_scale_t scale = {0, 0, 0, 0, 0, KIT_SHAPING_NONE, 0};
     const int64_t samples = statistics->samples;
+    memset(scale, 0, sizeof *scale);
     if (samples == 0) {
-        return scale;
+        return;
     }
-    scale.mean = (int32_t)floor_div(2 * statistics->sum + samples, 2 * samples);
-    const int32_t above = statistics->high - scale.mean;
-    const int32_t below = scale.mean - statistics->low;
+    scale->mean = (int32_t)floor_div(2 * statistics->sum + samples, 2 * samples);
+    const int32_t above = statistics->high - scale->mean;
+    const int32_t below = scale->mean - statistics->low;
     amplitude_t amplitude;
     amplitude.peak = (uint32_t)(above > below ? above : below);
     if (amplitude.peak == 0) {
-        return scale;
+        return;
     }
     /* sum (x - m)^2 = sum x^2 - m * (2 * sum x - T * m), exact in integers; no term exceeds 2^60. */
-    const int64_t mean = scale.mean;
+    const int64_t mean = scale->mean;
     amplitude.energy = (uint64_t)(statistics->squares - mean * (2 * statistics->sum - samples * mean));
     amplitude.samples = statistics->samples;
     amplitude.lsb_bits = (uint8_t)lsb_bits;
     const unsigned code = smallest_code(&amplitude);
-    scale.scale_code = (uint8_t)code;
-    scale.factor = reciprocal[(code - 1u) & 7u];
-    scale.shift = (uint8_t)(((code - 1u) >> 3) + 12u - lsb_bits);
-    return scale;
+    scale->scale_code = (uint8_t)code;
+    scale->factor = reciprocal[(code - 1u) & 7u];
+    scale->shift = (uint8_t)(((code - 1u) >> 3) + 12u - lsb_bits);
 }
 
 /* Rounded quotient of a sample's deviation and the scale, with 2^(L + Q) steps per unit. */
@@ -135,20 +136,21 @@ static int32_t fine_quotient(kit_scale_t *scale, kit_sample_t sample)
 #endif
 }
 
-void kit_normalise(kit_scale_t *scale, kit_sample_t sample, int8_t *column)
+const int8_t *kit_normalise(kit_scale_t *scale, kit_sample_t sample)
 {
-    const unsigned bits = scale->remainder_bits;
     if (scale->scale_code == 0) { /* flat frame */
-        column[0] = 0;
-        column[1] = 0;
-        return;
+        scale->column[0] = 0;
+        scale->column[1] = 0;
+        return scale->column;
     }
+    const unsigned bits = scale->remainder_bits;
     const int32_t quotient = fine_quotient(scale, sample);
     if (bits == 0) {
-        column[0] = (int8_t)kit_clamp32(quotient, INT8_MIN, INT8_MAX);
-        return;
+        scale->column[0] = (int8_t)kit_clamp32(quotient, INT8_MIN, INT8_MAX);
+    } else {
+        const int32_t value = kit_clamp32(kit_asr32(quotient + (1 << (bits - 1u)), bits), INT8_MIN, INT8_MAX);
+        scale->column[0] = (int8_t)value;
+        scale->column[1] = (int8_t)(quotient - value * (1 << bits)); /* at most 2^(Q - 1) in magnitude, clamped or not */
     }
-    const int32_t value = kit_clamp32(kit_asr32(quotient + (1 << (bits - 1u)), bits), INT8_MIN, INT8_MAX);
-    column[0] = (int8_t)value;
-    column[1] = (int8_t)(quotient - value * (1 << bits)); /* at most 2^(Q - 1) in magnitude, clamped or not */
+    return scale->column;
 }

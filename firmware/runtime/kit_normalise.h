@@ -44,6 +44,7 @@ typedef struct {
     uint8_t scale_code;     /* 0: flat frame; else 1..255 */
     uint8_t shaping;        /* KIT_SHAPING_NONE or KIT_SHAPING_FIRST */
     uint8_t remainder_bits; /* Q, 0..4: fractional bits of the second input channel; 0: there is none */
+    int8_t column[KIT_INPUT_CHANNELS_MAX]; /* the latest sample as encoder input: its value, and what that leaves */
 } kit_scale_t;
 
 /* Empty a frame's statistics. */
@@ -54,11 +55,11 @@ void kit_statistics_add(kit_statistics_t *statistics, kit_sample_t sample);
 
 /* Mean and scale of a gathered frame, with no carry, no shaping and no remainder. `lsb_bits` is L, 3..6: the encoder's input has
  * 2^L LSB per unit. */
-kit_scale_t kit_scale_of(const kit_statistics_t *statistics, unsigned lsb_bits);
+void kit_scale_of(kit_scale_t *scale, const kit_statistics_t *statistics, unsigned lsb_bits);
 
 /* The frame's next sample as a column of the encoder's input: its value, and with remainder bits what the value leaves,
- * each -128..127. With shaping, samples must come in order, each once. `column` holds KIT_INPUT_CHANNELS_MAX values. */
-void kit_normalise(kit_scale_t *scale, kit_sample_t sample, int8_t *column);
+ * each -128..127; stays in `scale` until the next call. With shaping, samples must come in order, each once. */
+const int8_t *kit_normalise(kit_scale_t *scale, kit_sample_t sample);
 
 #ifdef __cplusplus
 }

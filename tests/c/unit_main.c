@@ -38,12 +38,13 @@ static void normalise(size_t samples, unsigned lsb_bits, uint8_t shaping, uint8_
         for (size_t i = 0; i < samples; i++) {
             kit_statistics_add(&statistics, frame[i]);
         }
-        kit_scale_t scale = kit_scale_of(&statistics, lsb_bits);
+        kit_scale_t scale;
+        kit_scale_of(&scale, &statistics, lsb_bits);
         scale.shaping = shaping;
         scale.remainder_bits = remainder_bits;
         const int32_t side[2] = {scale.mean, scale.scale_code};
         for (size_t i = 0; i < samples; i++) {
-            kit_normalise(&scale, frame[i], normalised + channels * i);
+            memcpy(normalised + channels * i, kit_normalise(&scale, frame[i]), channels);
         }
         fwrite(side, sizeof side, 1, stdout);
         fwrite(normalised, channels, samples, stdout);

@@ -45,11 +45,11 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     const kit_aot_model_t *model = engine->model;
     const kit_aot_layer_t *last = &model->layers[model->layer_count - 1];
     kit_engine_info_t info;
-    info.frame_samples = model->layers[0].in_columns;
     info.positions = last->out_columns;
-    info.input_channels = (uint8_t)model->layers[0].in_channels;
     info.dims = (uint8_t)last->out_channels;
     info.scratch_bytes = model->activation_bytes;
+    info.frame_samples = model->layers[0].in_columns;
+    info.input_channels = (engine->input_form & KIT_AOT_INPUT_PAIR) != 0 ? 2u : 1u;
     return info;
 }
 
@@ -367,12 +367,12 @@ int kit_engine_step(kit_engine_t *engine)
 
 int kit_engine_put(kit_engine_t *engine, const int8_t *column)
 {
-    const unsigned form = engine->input_form;
-    kit_aot_set(engine->input, 0, form & KIT_AOT_INPUT_WIDE, column[0]);
-    if ((form & KIT_AOT_INPUT_PAIR) != 0) {
-        kit_aot_set(engine->input, 1u, form & KIT_AOT_INPUT_WIDE, column[1]);
+    int8_t *input = engine->input;
+    kit_aot_set(input, 0, engine->input_form & KIT_AOT_INPUT_WIDE, column[0]);
+    if ((engine->input_form & KIT_AOT_INPUT_PAIR) != 0) {
+        kit_aot_set(input, 1u, engine->input_form & KIT_AOT_INPUT_WIDE, column[1]);
     }
-    engine->input += engine->input_pitch;
+    engine->input = input + engine->input_pitch;
     engine->wanted--;
     return engine->wanted != 0 ? KIT_ENGINE_NEED_INPUT : KIT_ENGINE_BUSY;
 }
