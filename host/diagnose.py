@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.graph.ir import Encoder, input_columns
+from kit.graph.ir import Encoder, input_array
 from kit.host.diagnose_arithmetic import arithmetic_hypotheses, rounding_hypotheses
 from kit.host.diagnose_padding import padding_hypotheses
 from kit.host.diagnose_weights import weight_hypotheses
@@ -99,7 +99,7 @@ def layer_evidence(encoder: Encoder, inputs: NDArray[np.int8], observed: Layers)
         observed: output of every node; columns that nothing reads may be missing.
     """
     found = []
-    x = input_columns(encoder, inputs)
+    x = input_array(encoder, inputs)
     for node, got in zip(encoder.graph.nodes, observed, strict=True):
         want = run_node(encoder, node, x)
         found.append(Evidence(encoder, node, x, want[:, : got.shape[1]], got))

@@ -312,12 +312,6 @@ class QuantizeConfig(Section):
     def _input_clip(cls, value: int) -> int:
         return _power_of_two("input_clip", value, 2, 16)
 
-    @model_validator(mode="after")
-    def _remainder(self) -> QuantizeConfig:
-        if self.input_remainder_bits and self.calibration != "error":
-            raise ValueError("input_remainder_bits: the converter knows one input channel; nearest valid: 0")
-        return self
-
     @property
     def input_channels(self) -> int:
         """Channels of the encoder's INT8 input: the sample, and its remainder where there is one."""
@@ -438,6 +432,16 @@ class Config(Section):
         for key, bits in (("train", train.rate_bits), ("quantize", device.rate_bits)):
             if bits is not None and bits > most:
                 raise ValueError(f"{key}.rate_bits = {bits} for indices of {most} bits; nearest valid: {most}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_channel_converted(self) -> Config:
+        bits = self.quantize.input_remainder_bits
+        if bits and self.quantize.calibration != "error":
+            raise ValueError(
+                f"quantize.input_remainder_bits = {bits}: calibration {self.quantize.calibration} knows one input channel; "
+                "nearest valid: 0"
+            )
         return self
 
     @property

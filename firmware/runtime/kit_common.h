@@ -10,6 +10,9 @@
  * Every rendered file was made for one number and refuses any other. */
 #define KIT_RUNTIME_ABI 6
 
+/* Channels of the encoder's input, at most: a sample's value, and what its rounding leaves. */
+#define KIT_INPUT_CHANNELS_MAX 2
+
 /* Compile-time check with one spelling for C99, C11 and C++; `name` is an identifier that says what must hold. */
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define KIT_STATIC_ASSERT(condition, name) static_assert(condition, #name)

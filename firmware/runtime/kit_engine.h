@@ -2,7 +2,7 @@
  * firmware/engines/ is compiled into a firmware, without function pointers.
  *
  * The codec asks with kit_engine_step and obeys:
- *     KIT_ENGINE_NEED_INPUT  kit_engine_put the next normalised sample of the frame, a column of channels, oldest first
+ *     KIT_ENGINE_NEED_INPUT  kit_engine_put the next normalised sample of the frame, oldest first
  *     KIT_ENGINE_BUSY        one bounded step of work was done
  *     KIT_ENGINE_COLUMN      the next latent position is at kit_engine_column, until the next call of kit_engine_step
  *     KIT_ENGINE_DONE        every latent position of the frame was handed out; kit_engine_begin starts the next frame
@@ -62,8 +62,8 @@ void kit_engine_begin(kit_engine_t *engine);
 /* One bounded step; see above. */
 int kit_engine_step(kit_engine_t *engine);
 
-/* The sample that KIT_ENGINE_NEED_INPUT asked for, int8 [input_channels]. Returns KIT_ENGINE_NEED_INPUT when the engine wants the next
- * one right away, as kit_engine_step would say too, else KIT_ENGINE_BUSY. */
+/* The sample that KIT_ENGINE_NEED_INPUT asked for, int8 [input_channels]. Returns KIT_ENGINE_NEED_INPUT when the engine
+ * wants the next one right away, as kit_engine_step would say too, else KIT_ENGINE_BUSY. */
 int kit_engine_put(kit_engine_t *engine, const int8_t *column);
 
 /* The latent position that KIT_ENGINE_COLUMN announced, int8 [D]. */

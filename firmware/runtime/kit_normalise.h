@@ -12,7 +12,6 @@
 extern "C" {
 #endif
 
-#define KIT_INPUT_CHANNELS_MAX 2   /* of the encoder's input: value and remainder */
 #define KIT_REMAINDER_BITS_MAX 4   /* largest Q for which the bounds of section 2.5 hold */
 #define KIT_FRAME_SAMPLES_MAX 4096 /* longest frame for which the overflow bounds of section 2.5 hold */
 
@@ -37,13 +36,13 @@ typedef int64_t kit_carry_t; /* below 2^38 + 2^35 */
 
 /* What the samples of one frame are normalised with, and what the packet tells the server. */
 typedef struct {
-    kit_carry_t carry;      /* rounding error of the sample before, less than a step of it; 0 without shaping */
-    int32_t mean;           /* m, ADC codes, rounded to the nearest */
-    uint16_t factor;        /* R, 8738..16384; 0 for a flat frame */
-    uint8_t shift;          /* right shift behind the multiplication, 6..40; 0 for a flat frame */
-    uint8_t scale_code;     /* 0: flat frame; else 1..255 */
-    uint8_t shaping;        /* KIT_SHAPING_NONE or KIT_SHAPING_FIRST */
-    uint8_t remainder_bits; /* Q, 0..4: fractional bits of the second input channel; 0: there is none */
+    kit_carry_t carry;                     /* rounding error of the sample before; 0 without shaping */
+    int32_t mean;                          /* m, ADC codes, rounded to the nearest */
+    uint16_t factor;                       /* R, 8738..16384; 0 for a flat frame */
+    uint8_t shift;                         /* right shift behind the multiplication, 6..40; 0 for a flat frame */
+    uint8_t scale_code;                    /* 0: flat frame; else 1..255 */
+    uint8_t shaping;                       /* KIT_SHAPING_NONE or KIT_SHAPING_FIRST */
+    uint8_t remainder_bits;                /* Q, 0..4: fractional bits of the second input channel; 0: there is none */
     int8_t column[KIT_INPUT_CHANNELS_MAX]; /* the latest sample as encoder input: its value, and what that leaves */
 } kit_scale_t;
 
@@ -53,8 +52,8 @@ void kit_statistics_begin(kit_statistics_t *statistics);
 /* Take the next sample of the frame. */
 void kit_statistics_add(kit_statistics_t *statistics, kit_sample_t sample);
 
-/* Mean and scale of a gathered frame, with no carry, no shaping and no remainder. `lsb_bits` is L, 3..6: the encoder's input has
- * 2^L LSB per unit. */
+/* Mean and scale of a gathered frame, with no carry, no shaping and no remainder. `lsb_bits` is L, 3..6: the encoder's
+ * input has 2^L LSB per unit. */
 void kit_scale_of(kit_scale_t *scale, const kit_statistics_t *statistics, unsigned lsb_bits);
 
 /* The frame's next sample as a column of the encoder's input: its value, and with remainder bits what the value leaves,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kit.errors import GraphError, ToolchainError, UnsupportedOpError
 from kit.files import sha256_bytes
 from kit.graph.container import ModelView, open_model
-from kit.graph.ir import Encoder, input_columns
+from kit.graph.ir import Encoder, input_array
 from kit.graph.reader import read_tflite
 from kit.graph.taps import model_taps
 
@@ -143,7 +143,7 @@ def _prepare(model: bytes, inputs: NDArray[np.int8], preserve: bool) -> tuple[En
             f"no golden: {reason}", "validate against kit.reference, or use a Linux x86-64 machine for this step"
         )
     encoder = _checked(bytes(model))
-    input_columns(encoder, inputs)
+    input_array(encoder, inputs)
     try:
         return encoder, interpreter_of(model, preserve)
     except Exception as error:  # the package walks parts of the file that open_model does not, with what comes of it

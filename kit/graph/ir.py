@@ -189,7 +189,7 @@ class Encoder:
         return self.weights[node.bias]
 
 
-def input_columns(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
+def input_array(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
     """Normalised frames in the shape of the encoder's input: int8[n, T] or [n, T, C] -> [n, T, C].
 
     Raises:

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kit.errors import GraphError
-from kit.graph.ir import Conv, Encoder, Requant, input_columns, weight_sums
+from kit.graph.ir import Conv, Encoder, Requant, input_array, weight_sums
 
 INT32_MAX = (1 << 31) - 1
 
@@ -121,7 +121,7 @@ def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np
         raise GraphError(
             "the reference cannot run this encoder", "run it with kit.golden, as firmware.engine: tflm does"
         )
-    x = input_columns(encoder, y)
+    x = input_array(encoder, y)
     outputs: dict[str, NDArray[np.int8]] = {}
     for node in graph.nodes:
         x = run_node(encoder, node, x)

@@ -6,7 +6,6 @@
 
 #include "kit_aot_kernels.h"
 #include "kit_aot_value.h"
-#include "kit_normalise.h"
 #include "kit_probe.h"
 #include "kit_tap.h"
 
@@ -45,11 +44,11 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     const kit_aot_model_t *model = engine->model;
     const kit_aot_layer_t *last = &model->layers[model->layer_count - 1];
     kit_engine_info_t info;
+    info.frame_samples = model->layers[0].in_columns;
     info.positions = last->out_columns;
+    info.input_channels = (uint8_t)model->layers[0].in_channels;
     info.dims = (uint8_t)last->out_channels;
     info.scratch_bytes = model->activation_bytes;
-    info.frame_samples = model->layers[0].in_columns;
-    info.input_channels = (engine->input_form & KIT_AOT_INPUT_PAIR) != 0 ? 2u : 1u;
     return info;
 }
 
