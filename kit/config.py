@@ -436,12 +436,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _one_channel_converted(self) -> Config:
-        bits = self.quantize.input_remainder_bits
-        if bits and self.quantize.calibration != "error":
-            raise ValueError(
-                f"quantize.input_remainder_bits = {bits}: calibration {self.quantize.calibration} knows one input channel; "
-                "nearest valid: 0"
-            )
+        bits, calibration = self.quantize.input_remainder_bits, self.quantize.calibration
+        if bits and calibration != "error":
+            known = f"calibration {calibration} knows one input channel"
+            raise ValueError(f"quantize.input_remainder_bits = {bits}: {known}; nearest valid: 0")
         return self
 
     @property
