@@ -48,7 +48,8 @@ def slow_normalise(
         error = wanted - quotient if shaping == "first" else error
         value = floor(Fraction(quotient, 2**remainder_bits) + Fraction(1, 2)) if remainder_bits else quotient
         clamps = shaping == "first" or remainder_bits > 0
-        assert -128 <= value <= (128 if clamps else 127), "without either the clamp of the contract never acts"
+        assert -128 <= value <= (128 if clamps else 127)
+        assert abs(value) <= 127 or clamps, "without either the clamp of the contract never acts"
         value = min(value, 127)
         remainder = quotient - value * 2**remainder_bits
         assert abs(2 * remainder) <= 2**remainder_bits or not remainder_bits
