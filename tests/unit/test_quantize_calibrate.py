@@ -13,6 +13,7 @@ from kit.golden import available, golden_latents
 from kit.graph.container import open_model
 from kit.graph.reader import read_tflite
 from kit.quantize.calibrate import (
+    _descended,
     _rounded,
     _start,
     best_grid,
@@ -189,6 +190,21 @@ def test_rounding_never_does_worse_than_the_nearest_integers() -> None:
     assert (error <= np.einsum("om,mn,on->o", nearest, moments[0], nearest) + 1e-12).all()
     assert error.sum() < 0.9 * np.einsum("om,mn,on->", nearest, moments[0], nearest)
     assert np.abs(integers).max() <= 127
+
+
+def test_taps_of_a_slow_signal_make_good_what_rounding_their_neighbours_leaves() -> None:
+    random = np.random.default_rng(seed())
+    slow = np.convolve(random.normal(size=4000), np.hanning(16), "same")
+    windows = np.lib.stride_tricks.sliding_window_view(slow, 31)
+    moments = (windows.T @ windows / len(windows) + 1e-3 * float(slow.var()) * np.eye(31))[None]
+    rows = random.normal(0, 0.3, (6, 31)) + np.hanning(31)
+    scale = np.abs(rows).max(axis=1) / 127
+    nearest = np.rint(rows / scale[:, None])
+    alone = _descended(nearest, rows, scale, moments)[1]
+    integers, error = _rounded(rows, scale, moments)
+    assert (error <= alone).all() and error.sum() < 0.3 * alone.sum()
+    delta = integers * scale[:, None] - rows
+    assert np.allclose(error, np.einsum("om,mn,on->o", delta, moments[0], delta))
 
 
 @pytest.mark.parametrize("at", [0, 2, 4])
