@@ -28,7 +28,7 @@ def diagnose_outputs(
         encoder: a chain of convolutions, as the golden runs it.
         codebook: what the indices come from.
         inputs: int8[n, T], normalised frames.
-        latents: int8[n, P, D] as observed; None where they were not.
+        latents: int8[n, P, C * D] as observed; None where they were not.
         indices: uint16[n, P, M] as observed.
         prefer: key of the habit that is named where another explains as much.
     """
@@ -62,7 +62,7 @@ def diagnose_outputs(
 
 
 def _chains(encoder: Encoder, inputs: NDArray[np.int8]) -> list[tuple[str, str, NDArray[np.int8]]]:
-    """Key, sentence and latents int8[n, P, D] of each habit."""
+    """Key, sentence and latents int8[n, P, C * D] of each habit."""
     outputs: dict[str, tuple[str, NDArray[np.int8]]] = {}
     for node in encoder.graph.nodes:
         blank = np.zeros((0, 0, 0), np.int8)

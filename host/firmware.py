@@ -111,8 +111,8 @@ class Firmware:
 
     @property
     def latent_bytes(self) -> int:
-        """INT8 latents of a frame: P * D."""
-        return self.config.latent_positions * self.config.model.embedding_dim
+        """INT8 values of a frame's latents: P * C * D."""
+        return self.config.latent_positions * self.config.latent_channels
 
     def model_bytes(self) -> bytes:
         """The .tflite file.

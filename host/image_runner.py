@@ -70,7 +70,7 @@ class ImageRunner:
         hashes = {part.build_hash for part in parts}
         if len(hashes) != 1:
             raise RunnerError(f"{self.name} reports several build hashes: {', '.join(sorted(hashes))}")
-        positions, channels = firmware.config.latent_positions, firmware.config.model.embedding_dim
+        positions, channels = firmware.config.latent_positions, firmware.config.latent_channels
         latents = np.concatenate([part.latents for part in parts]).reshape(-1, positions, channels)
         packets = np.concatenate([part.packets for part in parts])
         result = result_from_packets(hashes.pop(), layout, packets, latents, layers=self._layers(parts))

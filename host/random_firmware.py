@@ -66,6 +66,7 @@ def random_firmware(
     codebook = random_codebook(
         rng, encoder, config.model.num_levels, config.model.latent_width, config.quantize.codebook_bits, run,
         priced=config.train.rate_weight > 0, beam=config.quantize.beam,
+        copies=config.quantize.latent_copies,
     )  # fmt: skip
     if frames is None:
         frames = random_frames(rng, FRAMES, config.signal.frame_samples, sample_bits=config.signal.sample_bits)

@@ -2,9 +2,9 @@
 
 IN: "KITV", u32 version, u32 frame_samples, u32 frames, then the samples (int16 or int32, the build's container).
 OUT: "KITR", u32 version, u8 build_hash[8], u32 frames, u32 latent_bytes, u32 packet_bytes, then for each frame int8
-latents [P * D] and the packet as a row (:mod:`kit.wire.packet`), whose length is packet_bytes. Of an image with taps,
-"KITT", and before the latents of a frame the output columns of every layer: u8 layer, u16 position, u16 channels, int8
-[channels], in any order of layers; u8 255 ends them.
+latents [P * C * D] and the packet as a row (:mod:`kit.wire.packet`), whose length is packet_bytes. Of an image with
+taps, "KITT", and before the latents of a frame the output columns of every layer: u8 layer, u16 position, u16 channels,
+int8 [channels], in any order of layers; u8 255 ends them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def parse_output(
     Args:
         data: the file.
         frames: how many it must hold.
-        latent_bytes: P * D.
+        latent_bytes: P * C * D.
         packet_bytes: length of a packet's row.
         taps: the image has taps.
 

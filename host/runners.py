@@ -53,7 +53,7 @@ class RunResult:
 
     Attributes:
         build_hash: 16 hex digits the target reports.
-        latents: int8[n, P, D]; None where the target does not show them (serial).
+        latents: int8[n, P, C * D]; None where the target does not show them (serial).
         indices: uint16[n, P, M].
         mean: int32[n]; None without side information.
         scale_code: uint8[n]; None without side information.

@@ -39,6 +39,9 @@ true try using virtual xor main kit
 C_RESERVED = frozenset(_C_WORDS.split())
 """Words that cannot be a C or C++ symbol prefix; ``kit`` is the prefix of the hand-written runtime."""
 
+LATENT_CHANNELS_MAX = 255
+"""Most channels of the device's encoder: the runtime counts them in a byte."""
+
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, types are not coerced, values do not change."""
@@ -292,6 +295,8 @@ class QuantizeConfig(Section):
     """M-best search: choices of entries that a level leaves to the next; 1: the nearest entry alone."""
     latent_metric: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     """How far distances of latents become those of reconstructions (kit/quantize/metric.py): 0 not at all, 1 wholly."""
+    latent_copies: Annotated[int, Field(ge=1, le=8)] = 1
+    """INT8 values that the encoder gives for every value of a latent, each rounded at another place of a step."""
     finetune_steps: Annotated[int, Field(ge=0, le=1000000)] = 1000
     """Steps of quantization-aware fine-tuning of encoder, codebooks and decoder; 0: none."""
     finetune_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-4
@@ -435,17 +440,37 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _one_channel_converted(self) -> Config:
-        bits, calibration = self.quantize.input_remainder_bits, self.quantize.calibration
+    def _plain_where_converted(self) -> Config:
+        bits, copies, calibration = (
+            self.quantize.input_remainder_bits, self.quantize.latent_copies, self.quantize.calibration,
+        )  # fmt: skip
         if bits and calibration != "error":
             known = f"calibration {calibration} knows one input channel"
             raise ValueError(f"quantize.input_remainder_bits = {bits}: {known}; nearest valid: 0")
+        if copies > 1 and calibration != "error":
+            known = f"calibration {calibration} gives every latent once"
+            raise ValueError(f"quantize.latent_copies = {copies}: {known}; nearest valid: 1")
+        return self
+
+    @model_validator(mode="after")
+    def _latent_channels(self) -> Config:
+        dims, copies = self.model.embedding_dim, self.quantize.latent_copies
+        if dims * copies > LATENT_CHANNELS_MAX:
+            raise ValueError(
+                f"quantize.latent_copies = {copies}: {copies} copies of {dims} channels are more than "
+                f"{LATENT_CHANNELS_MAX}; nearest valid: {LATENT_CHANNELS_MAX // dims}"
+            )
         return self
 
     @property
     def latent_positions(self) -> int:
         """Latent positions per frame: T / 2^N."""
         return self.signal.frame_samples // self.model.downsampling
+
+    @property
+    def latent_channels(self) -> int:
+        """INT8 channels of the device's encoder: ``embedding_dim`` values of a latent, each ``latent_copies`` times."""
+        return self.model.embedding_dim * self.quantize.latent_copies
 
     @property
     def training_input(self) -> dict[str, Any]:

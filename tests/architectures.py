@@ -120,5 +120,5 @@ def random_inputs(rng: np.random.Generator, encoder: Encoder, count: int) -> NDA
 
 
 def latents_of(encoder: Encoder, frames: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The reference executor's latents int8[n, P, D]."""
+    """The reference executor's latents int8[n, P, C * D]."""
     return encode(encoder, frames)

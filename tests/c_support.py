@@ -119,7 +119,7 @@ def run_c(program: Path, *arguments: object, stdin: bytes = b"") -> bytes:
 
 
 def split_results(output: bytes, rendered: Rendered) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
-    """Latents int8[n, P, D] and packets uint8[n, packet bytes] from records of one frame each."""
+    """Latents int8[n, P, C * D] and packets uint8[n, packet bytes] from records of one frame each."""
     expected = rendered.expected
     latent_bytes = expected.latents[0].size
     records = np.frombuffer(output, np.uint8).reshape(-1, latent_bytes + expected.packets.shape[1])

@@ -17,7 +17,7 @@ KINDS = ("uniform", "flat", "ties", "equal", "peaks", "shifted")
 
 @dataclass(frozen=True)
 class Case:
-    """A codebook, and latents int8[n, 1, D] to search it for."""
+    """A codebook, and latents int8[n, 1, C * D] to search it for."""
 
     name: str
     codebook: IntegerCodebook
@@ -30,7 +30,7 @@ class Case:
         stride = tables.rows.shape[2]
         fields = [codebook.dims, codebook.price_dims, stride, stored, levels]
         fields += [8 * tables.rows.itemsize, 8 * tables.order.itemsize, codebook.residual_frac_bits]
-        fields += [codebook.latent_zero_point, codebook.beam, len(self.latents)]
+        fields += [codebook.latent_zero_point, codebook.beam, codebook.copies, len(self.latents)]
         arrays: tuple[NDArray[Any], ...] = (
             np.array(fields, np.int32), tables.rows, tables.order, tables.keys, tables.sides, tables.axis_base,
             tables.axis_shift, codebook.entry_shift.astype(np.uint8), self.latents,
@@ -44,7 +44,7 @@ def _padded(data: bytes) -> bytes:
 
 def make_case(
     rng: np.random.Generator, kind: str, shape: tuple[int, int, int], bits: int, count: int = 24, priced: bool = False,
-    beam: int = 1,
+    beam: int = 1, copies: int = 1,
 ) -> Case:  # fmt: skip
     """A case of one kind; ``shape`` is [M, K, D]. Its F is the largest that fits."""
     levels, entries, dims = shape
@@ -54,21 +54,22 @@ def make_case(
     shift = rng.integers(0, 4 if kind == "shifted" else 2, levels) if bits == 8 else np.zeros(levels, np.int64)
     integer = _entries(rng, kind, (levels, entries, dims + price_dims), top)
     integer[..., dims:] = np.abs(integer[..., dims:])
-    while not search_bounds(integer, shift, 0, zero_point, price_dims, beam).fits:  # entries too large for any F
+    while not search_bounds(integer, shift, 0, zero_point, price_dims, beam, copies).fits:  # too large for any F
         integer, shift = integer // 2, np.maximum(shift - 1, 0)
-    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point, price_dims, beam).fits)
+    frac = max(f for f in range(9) if search_bounds(integer, shift, f, zero_point, price_dims, beam, copies).fits)
     stored = integer.astype(np.int8 if bits == 8 else np.int16)
     codebook = IntegerCodebook(
-        stored, shift.astype(np.int32), frac, 0.5, zero_point, stored[..., :dims].astype(np.float32), price_dims, beam
-    )
-    latents = rng.integers(-128, 128, (count, dims))
+        stored, shift.astype(np.int32), frac, 0.5, zero_point, stored[..., :dims].astype(np.float32), price_dims, beam,
+        copies,
+    )  # fmt: skip
+    latents = rng.integers(-128, 128, (count, copies * dims))
     latents[:4] = np.array([-128, 127, zero_point, 0])[: min(4, count), None]
-    latents[4] = np.where(np.arange(dims) % 2, 127, -128)
+    latents[4] = np.where(np.arange(copies * dims) % 2, 127, -128)
     # Half of them are near entries: there the search has most to pass over.
-    chosen = codebook.shifted()[0, rng.integers(0, entries, count), :dims] / 2.0**frac + zero_point
-    near = np.round(chosen + rng.normal(0, 1, chosen.shape) * rng.choice([0, 1, 8], (count, 1)))
+    chosen = np.tile(codebook.shifted()[0, rng.integers(0, entries, count), :dims] / 2.0**frac / copies, copies)
+    near = np.round(chosen + zero_point + rng.normal(0, 1, chosen.shape) * rng.choice([0, 1, 8], (count, 1)))
     latents[6::2] = near[6::2]
-    name = f"{kind} M={levels} K={entries} D={dims}+{price_dims} bits={bits} F={frac} beam={beam}"
+    name = f"{kind} M={levels} K={entries} D={dims}+{price_dims} bits={bits} F={frac} beam={beam} C={copies}"
     return Case(name, codebook, np.clip(latents, -128, 127).astype(np.int8)[:, None, :])
 
 
@@ -104,7 +105,8 @@ def random_cases(seed: int, count: int, values_max: int, beams: Sequence[int] = 
                 break
         shape, bits = (levels, 1 << index_bits, dims), 8 + 8 * (number % 5 == 0)
         beam = beams[number % len(beams)]
-        cases.append(make_case(rng, KINDS[number % len(KINDS)], shape, bits, priced=number % 7 < 3, beam=beam))
+        copies, kind = (1, 1, 3, 8)[number % 4], KINDS[number % len(KINDS)]
+        cases.append(make_case(rng, kind, shape, bits, priced=number % 7 < 3, beam=beam, copies=copies))
     return cases
 
 

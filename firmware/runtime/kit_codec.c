@@ -99,7 +99,8 @@ kit_status_t kit_codec_init(kit_codec_t *codec, const kit_model_t *model, kit_en
     }
     const kit_engine_info_t info = kit_engine_info(engine);
     if (info.frame_samples != model->frame_samples || info.positions != model->positions ||
-        info.input_channels != (model->remainder_bits != 0 ? 2u : 1u) || info.dims != model->codebook.dims ||
+        info.input_channels != (model->remainder_bits != 0 ? 2u : 1u) ||
+        info.channels != model->codebook.copies * model->codebook.dims ||
         model->frame_samples == 0 || model->frame_samples > KIT_FRAME_SAMPLES_MAX ||
         model->remainder_bits > KIT_REMAINDER_BITS_MAX) {
         return KIT_ERR_MODEL;

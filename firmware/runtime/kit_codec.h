@@ -136,7 +136,7 @@ kit_status_t kit_codec_poll(kit_codec_t *codec);
  * length, which is packet_bytes of the model, or up to that where indices are range-coded; it may be NULL. */
 const uint8_t *kit_codec_packet(kit_codec_t *codec, uint16_t *bytes);
 
-/* After KIT_COLUMN: the INT8 latent of that position, int8 [D], and its number 0..P-1. */
+/* After KIT_COLUMN: the INT8 latent of that position, int8 [C][D], and its number 0..P-1. */
 const int8_t *kit_codec_latent(const kit_codec_t *codec);
 uint16_t kit_codec_position(const kit_codec_t *codec);
 

@@ -28,7 +28,7 @@ typedef struct {
     uint16_t frame_samples; /* T, samples per frame */
     uint16_t positions;     /* P, latent positions per frame */
     uint8_t input_channels; /* of a sample: 1, its value; 2, value and remainder */
-    uint8_t dims;           /* D, channels of a latent */
+    uint8_t channels;       /* C * D, channels of a latent position */
     uint32_t scratch_bytes; /* activation memory of this instance, bytes */
 } kit_engine_info_t;
 
@@ -66,7 +66,7 @@ int kit_engine_step(kit_engine_t *engine);
  * wants the next one right away, as kit_engine_step would say too, else KIT_ENGINE_BUSY. */
 int kit_engine_put(kit_engine_t *engine, const int8_t *column);
 
-/* The latent position that KIT_ENGINE_COLUMN announced, int8 [D]. */
+/* The latent position that KIT_ENGINE_COLUMN announced, int8 [C][D]. */
 const int8_t *kit_engine_column(const kit_engine_t *engine);
 
 #ifdef __cplusplus

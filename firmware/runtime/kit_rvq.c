@@ -89,10 +89,18 @@ static int is_narrow(const kit_codebook_t *codebook)
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual)
 {
     const int32_t unit = (int32_t)1 << codebook->residual_frac_bits;
-    const int32_t zero = codebook->latent_zero_point;
+    const int32_t zero = codebook->latent_zero_point * codebook->copies;
     const unsigned dims = codebook->dims;
     for (unsigned d = 0; d < codebook->stride; d++) {
-        residual[d] = (int16_t)(d < dims ? (latent[d] - zero) * unit : 0);
+        int32_t value = 0;
+        if (d < dims) {
+            const int8_t *copy = latent + d;
+            for (unsigned copies = codebook->copies; copies != 0; copies--, copy += dims) {
+                value += *copy;
+            }
+            value = (value - zero) * unit;
+        }
+        residual[d] = (int16_t)value;
     }
     kit_rvq_arrange(residual, codebook->stride);
 }

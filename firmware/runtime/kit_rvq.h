@@ -35,15 +35,16 @@ typedef struct {
     uint8_t price_dims;         /* 1: value D of a row is the root of the entry's price; or 0 */
     uint8_t stride;             /* S, 8..72 */
     uint8_t levels;             /* M, 1..8 */
-    uint8_t residual_frac_bits; /* F, 0..8: one latent LSB is 2^F residual units */
+    uint8_t copies;             /* C, 1..8: the engine gives every value of a latent C times, and their sum counts */
+    uint8_t residual_frac_bits; /* F, 0..8: one LSB of the engine is 2^F residual units */
     int8_t latent_zero_point;   /* the encoder's output zero point */
 #if KIT_BEAM_SEARCH
     uint8_t beam;               /* choices of entries that a level leaves to the next, 1..8 (section 4.8) */
 #endif
 } kit_codebook_t;
 
-/* Residual of a latent before the first level: (latent[d] - zero point) * 2^F, then 0. `residual` holds S values, in an
- * order of this module's own. */
+/* Residual of a latent int8 [C][D] before the first level: (the sum of its copies' value d - C * zero point) * 2^F, then
+ * 0. `residual` holds S values, in an order of this module's own. */
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual);
 
 /* Index of the entry of `level` nearest to the residual, the lowest of equals; the entry, without its price, is taken

@@ -13,7 +13,7 @@
 #define VERSION 1u
 #define INPUT_HEADER_BYTES 16u
 #define OUTPUT_HEADER_BYTES 28u
-#define LATENT_BYTES ((uint32_t)KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM)
+#define LATENT_BYTES ((uint32_t)KIT_LATENT_POSITIONS * KIT_LATENT_CHANNELS)
 #define RESULT_BYTES (LATENT_BYTES + KIT_ROW_BYTES)
 #define STAGE_BYTES 8u
 #define TAP_HEADER_BYTES 5u
@@ -188,7 +188,7 @@ static const char *encode(void)
             if (position >= KIT_LATENT_POSITIONS) {
                 return "the codec gave a latent position beyond the last";
             }
-            memcpy(result + (uint32_t)position * KIT_EMBEDDING_DIM, kit_codec_latent(codec), KIT_EMBEDDING_DIM);
+            memcpy(result + (uint32_t)position * KIT_LATENT_CHANNELS, kit_codec_latent(codec), KIT_LATENT_CHANNELS);
             columns++;
         } else if (status == KIT_PACKET) {
             store_packet(codec);

@@ -18,7 +18,7 @@
 
 #define FRAMES_MAX 256u
 #define LINE_BYTES 64
-#define LATENT_BYTES ((size_t)KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM)
+#define LATENT_BYTES ((size_t)KIT_LATENT_POSITIONS * KIT_LATENT_CHANNELS)
 
 static KIT_STORAGE_T storage;
 static kit_sample_t samples[FRAMES_MAX][KIT_FRAME_SAMPLES];
@@ -37,8 +37,8 @@ static bool encode(const int8_t *input, int8_t *latent)
             kit_engine_put(engine, input);
             input += KIT_INPUT_CHANNELS;
         } else if (result == KIT_ENGINE_COLUMN) {
-            memcpy(latent, kit_engine_column(engine), KIT_EMBEDDING_DIM);
-            latent += KIT_EMBEDDING_DIM;
+            memcpy(latent, kit_engine_column(engine), KIT_LATENT_CHANNELS);
+            latent += KIT_LATENT_CHANNELS;
         } else if (result != KIT_ENGINE_BUSY) {
             return result == KIT_ENGINE_DONE;
         }

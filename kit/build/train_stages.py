@@ -15,7 +15,7 @@ from kit.errors import ConfigError
 from kit.files import atomic_write_bytes
 
 if TYPE_CHECKING:
-    from kit.config import Config
+    from kit.config import Config, QuantizeConfig
     from kit.graph.codebook import IntegerCodebook
     from kit.graph.ir import Encoder
     from kit.quantize.finetune import TuneFrames
@@ -55,11 +55,7 @@ def export_int8(context: Context) -> None:
     books, target = codebooks(autoencoder), folder / "encoder.tflite"
     layers = foldable(autoencoder.encoder) if settings.calibration == "error" else None
     if layers is None:
-        if settings.input_remainder_bits:
-            raise ConfigError(
-                "quantize.input_remainder_bits needs an encoder of convolutions, and this one has other layers",
-                "set it to 0, or the encoder's normalisation to batch or none",
-            )
+        _refuse_unfolded(settings)
         encoder = convert_encoder(folder / "encoder.keras", calibration.frames, bits, target, config.firmware.engine)
         lines = [f"calibrated on {len(calibration.y)} training frames by range"]
         price = autoencoder.rvq.bias() if autoencoder.rvq.priced else None
@@ -69,12 +65,23 @@ def export_int8(context: Context) -> None:
         atomic_write_bytes(target, made.tflite)
     latent = encoder.graph.output_tensor
     codebook = quantize_codebook(
-        books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price, settings.beam
-    )
+        books, latent.scale, latent.zero_point, settings.codebook_bits, usage, price, settings.beam,
+        settings.latent_copies,
+    )  # fmt: skip
     _in_coding_order(context, encoder, codebook).save(folder / "codebook.npz")
     save_model(autoencoder.decoder, folder / "tuned_decoder.keras")
     for line in [*lines, f"encoder.tflite {target.stat().st_size:,} bytes"]:
         context.console.print(f"  {line}", highlight=False)
+
+
+def _refuse_unfolded(settings: QuantizeConfig) -> None:
+    """What only an encoder of convolutions can do."""
+    needs = "needs an encoder of convolutions, and this one has other layers"
+    for key, plain in (("input_remainder_bits", 0), ("latent_copies", 1)):
+        if getattr(settings, key) != plain:
+            raise ConfigError(
+                f"quantize.{key} {needs}", f"set it to {plain}, or the encoder's normalisation to batch or none"
+            )
 
 
 def _in_coding_order(context: Context, encoder: Encoder, codebook: IntegerCodebook) -> IntegerCodebook:

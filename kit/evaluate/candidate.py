@@ -38,7 +38,7 @@ class Reconstruction:
     Attributes:
         decoded: float32[n, T], ADC codes, from packet bytes.
         sizes: bytes of each frame.
-        latents: int8[n, P, D]; None where the target does not show them.
+        latents: int8[n, P, C * D]; None where the target does not show them.
         indices: uint16[n, P, M].
     """
 

@@ -51,7 +51,7 @@ def golden_latents(
         progress: called with (frames done, frames in all) after each frame.
 
     Returns:
-        int8[n, P, D].
+        int8[n, P, C * D].
 
     Raises:
         ToolchainError: the package is missing.

@@ -25,6 +25,9 @@ RESIDUAL_MAX = (1 << 15) - 1
 DISTANCE_MAX = (1 << 31) - 1
 """Squared distances are accumulated in int32 on the device."""
 
+COPIES_MAX = 8
+"""Most INT8 values that a latent is the sum of."""
+
 BEAM_MAX = 8
 """Most choices of entries that a level leaves to the next (``KIT_RVQ_BEAM_MAX``)."""
 
@@ -58,10 +61,11 @@ def search_bounds(
     latent_zero_point: int,
     price_dims: int = 0,
     beam: int = 1,
+    copies: int = 1,
 ) -> SearchBounds:
     """Worst-case residuals and distances of a codebook.
 
-    Residual dimension d starts within ``R_d = max(127 - zp, 128 + zp) << F`` and grows by
+    Residual dimension d starts within ``R_d = copies * max(127 - zp, 128 + zp) << F`` and grows by
     ``C_d = max_k |e[k][d]| << E`` per level; a distance is at most the sum over d of ``(R_d + C_d)^2``. In a price
     coordinate the residual is 0 at every level.
 
@@ -72,8 +76,9 @@ def search_bounds(
         latent_zero_point: zero point of the latents.
         price_dims: 1 where the last coordinate is a price, else 0.
         beam: choices that a level leaves to the next; above 1, prices of the levels before add to a distance.
+        copies: C, INT8 values that a latent is the sum of.
     """
-    start = max(127 - latent_zero_point, 128 + latent_zero_point) << residual_frac_bits
+    start = copies * max(127 - latent_zero_point, 128 + latent_zero_point) << residual_frac_bits
     dims = integer.shape[2] - price_dims
     reach = [start] * dims
     residual, entry, distance = [], [], []
@@ -99,12 +104,14 @@ class IntegerCodebook:
     Attributes:
         integer: int8[M, K, D + price_dims] with shifts, or int16 of this shape with every shift 0; K a power of two.
         entry_shift: int32[M], E per level, 0..15: an entry stands for ``integer << E``.
-        residual_frac_bits: F, 0..8: one latent LSB is ``1 << F`` residual units.
-        latent_scale: real value of one latent LSB (float32 value), the encoder's output scale.
+        residual_frac_bits: F, 0..8: one LSB of the encoder's output is ``1 << F`` residual units.
+        latent_scale: real value of that LSB in a latent of one copy (float32 value), the encoder's output scale.
         latent_zero_point: the encoder's output zero point.
         float: float32[M, K, D], the trained entries in real latent units.
         price_dims: 1 where entries have prices, else 0.
         beam: choices of entries that the search lets a level leave to the next, 1..8; 1: the nearest entry alone.
+        copies: C, 1..8: the encoder gives C values for every one of the D of a latent, which is their mean; the search
+            works on their sum (NUMERICS.md section 4.1).
 
     Raises:
         ArtifactError: a shape, dtype or range is not as above, or a residual may leave int16 or a distance int32.
@@ -118,6 +125,7 @@ class IntegerCodebook:
     float: NDArray[np.float32]
     price_dims: int = 0
     beam: int = 1
+    copies: int = 1
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -168,6 +176,8 @@ class IntegerCodebook:
         shift = self.entry_shift
         if not 1 <= self.beam <= BEAM_MAX:
             raise ArtifactError(f"codebook beam is {self.beam}, expected 1..{BEAM_MAX}", _REBUILD)
+        if not 1 <= self.copies <= COPIES_MAX:
+            raise ArtifactError(f"codebook copies is {self.copies}, expected 1..{COPIES_MAX}", _REBUILD)
         top = 0 if self.integer.dtype == np.int16 else ENTRY_SHIFT_MAX
         if shift.min() < 0 or shift.max() > top:
             raise ArtifactError(
@@ -200,8 +210,7 @@ class IntegerCodebook:
 
     def price(self) -> NDArray[np.float32]:
         """What the search adds to the squared distance of an entry, float32[M, K] in squared real latent units."""
-        step = self.latent_scale * 2.0**-self.residual_frac_bits
-        roots = self.shifted()[:, :, self.dims :] * step
+        roots = self.shifted()[:, :, self.dims :] * self._step
         return np.asarray(np.square(roots).sum(axis=2), np.float32)
 
     @property
@@ -212,8 +221,9 @@ class IntegerCodebook:
     def distance_bound(self) -> SearchBounds:
         """Worst-case residuals and distances, computed from the entries (NUMERICS.md section 4.3)."""
         return search_bounds(
-            self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point, self.price_dims, self.beam
-        )
+            self.integer, self.entry_shift, self.residual_frac_bits, self.latent_zero_point, self.price_dims, self.beam,
+            self.copies,
+        )  # fmt: skip
 
     def shifted(self) -> NDArray[np.int32]:
         """Entries in residual units, ``integer << E``: int32[M, K, D + price_dims]."""
@@ -231,6 +241,21 @@ class IntegerCodebook:
             integer=np.take_along_axis(self.integer, at, axis=1),
             float=np.take_along_axis(self.float, at, axis=1),
         )
+
+    @property
+    def latent_channels(self) -> int:
+        """C * D, channels of the encoder's output."""
+        return self.copies * self.dims
+
+    def summed(self, latents: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Sum of a latent's copies less their zero points: int8[..., C * D] -> int32[..., D] (NUMERICS.md 4.1)."""
+        copies = latents.reshape(*latents.shape[:-1], self.copies, self.dims)
+        total: NDArray[np.int32] = copies.sum(axis=-2, dtype=np.int32)
+        return total - self.copies * self.latent_zero_point
+
+    def real(self, latents: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Real latents of the encoder's output, the mean of their copies: int8[..., C * D] -> float32[..., D]."""
+        return self.summed(latents).astype(np.float32) * np.float32(self.latent_scale / self.copies)
 
     def expect(self, *, num_levels: int, num_entries: int, dims: int) -> None:
         """Check against what a configuration or an encoder needs.
@@ -252,7 +277,7 @@ class IntegerCodebook:
             indices: unsigned [n, P, M], each below K.
 
         Returns:
-            float32[n, P, D]: ``latent_scale * 2^-F * sum over levels of the chosen shifted entries``, without prices.
+            float32[n, P, D]: ``latent_scale / C * 2^-F`` times the sum of the chosen shifted entries, without prices.
 
         Raises:
             ArtifactError: wrong number of levels, or an index of K or more.
@@ -280,14 +305,13 @@ class IntegerCodebook:
     @property
     def _step(self) -> builtins.float:
         """Real value of one residual unit."""
-        return builtins.float(self.latent_scale) * 2.0**-self.residual_frac_bits
+        return builtins.float(self.latent_scale) / self.copies * 2.0**-self.residual_frac_bits
 
     def save(self, path: str | Path) -> None:
-        """Write codebook.npz; equal codebooks give equal bytes. ``price_dims`` and ``beam`` are there only where they
-        are not at their defaults."""
+        """Write codebook.npz; equal codebooks give equal bytes. ``price_dims``, ``beam`` and ``copies`` are there only
+        where they are not at their defaults."""
         later = {"price_dims": np.int32(self.price_dims)} if self.price_dims else {}
-        if self.beam > 1:
-            later["beam"] = np.int32(self.beam)
+        later.update({name: np.int32(getattr(self, name)) for name in ("beam", "copies") if getattr(self, name) > 1})
         write_npz(
             path,
             float=self.float,
@@ -312,8 +336,9 @@ class IntegerCodebook:
         if absent:
             raise ArtifactError(f"{path} lacks {', '.join(absent)}", _REBUILD)
         arrays.setdefault("price_dims", np.array(0, np.int32))
-        arrays.setdefault("beam", np.array(1, np.int32))
-        for name in (*names[2:5], "price_dims", "beam"):
+        for name in ("beam", "copies"):
+            arrays.setdefault(name, np.array(1, np.int32))
+        for name in (*names[2:5], "price_dims", "beam", "copies"):
             if arrays[name].shape != ():
                 raise ArtifactError(f"{path}: {name} has shape {list(arrays[name].shape)}, expected a scalar", _REBUILD)
         return cls(
@@ -325,4 +350,5 @@ class IntegerCodebook:
             float=arrays["float"],
             price_dims=int(arrays["price_dims"]),
             beam=int(arrays["beam"]),
+            copies=int(arrays["copies"]),
         )

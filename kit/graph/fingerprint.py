@@ -72,6 +72,8 @@ def build_hash(
     }
     if codebook.beam > 1:
         settings["codebook"]["beam"] = codebook.beam
+    if codebook.copies > 1:
+        settings["codebook"]["copies"] = codebook.copies
     if config.quantize.input_shaping != "none":
         settings["input_shaping"] = config.quantize.input_shaping
     if config.quantize.input_remainder_bits:

@@ -128,8 +128,8 @@ def random_encoder_tflite(rng: np.random.Generator, **options: Any) -> bytes:
 def _lapped_encoder(config: Config, rng: np.random.Generator) -> Model:
     """A chain of the lapped encoder's sizes."""
     sizes = config.model
-    taps, stride, filters, channels = sizes.encoder_taps, sizes.downsampling, sizes.encoder_filters, sizes.embedding_dim
-    inputs = config.quantize.input_channels
+    taps, stride, filters = sizes.encoder_taps, sizes.downsampling, sizes.encoder_filters
+    inputs, channels = config.quantize.input_channels, config.latent_channels
     model = Model(config.signal.frame_samples, config.quantize.input_clip / 128, input_channels=inputs)
     if filters:
         model.layers.append(_layer(rng, "analysis_conv", taps, inputs, filters, stride=stride))
@@ -149,7 +149,7 @@ def encoder_for(config: Config, rng: np.random.Generator) -> bytes:
         T=config.signal.frame_samples,
         stages=config.model.num_stages,
         filters=config.model.stage_filters,
-        D=config.model.embedding_dim,
+        D=config.latent_channels,
         input_clip=config.quantize.input_clip,
         input_channels=config.quantize.input_channels,
     )
@@ -214,6 +214,7 @@ def _random_config(rng: np.random.Generator, name: str) -> Config:
             "input_clip": int(rng.choice([2, 4, 4, 8, 16])),
             "codebook_bits": int(rng.choice([8, 8, 16])),
             "input_remainder_bits": int(rng.choice([0, 0, 1, 3, 4])),
+            "latent_copies": int(rng.choice([1, 1, 2, 5, 8])),
         },
         "packet": {"side_information": bool(rng.random() < 0.85)},
         "firmware": {
@@ -250,7 +251,7 @@ def random_architecture(rng: np.random.Generator, name: str) -> tuple[Config, by
                 rng,
                 T=config.signal.frame_samples,
                 downsampling=config.model.downsampling,
-                D=config.model.embedding_dim,
+                D=config.latent_channels,
                 input_clip=config.quantize.input_clip,
                 input_channels=config.quantize.input_channels,
             )

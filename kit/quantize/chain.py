@@ -47,11 +47,12 @@ class QuantConv:
     """One quantized layer.
 
     Attributes:
-        shape: the float layer that it stands for (its weights and bias only as they were before quantization).
+        shape: the float layer that it stands for, its weights and bias those behind the integers.
         weights: int8 of the same shape as the float weights.
         scales: float32[out], real value of one LSB of a channel's weights.
         bias: float64[out], real; stored as int32 in units of input scale times weight scale.
         grid: of the output.
+        offsets: float64[out], steps of the output that the bias carries besides (:mod:`kit.quantize.copies`); or None.
     """
 
     shape: FloatConv
@@ -59,10 +60,12 @@ class QuantConv:
     scales: NDArray[np.float32]
     bias: FloatArray
     grid: Grid
+    offsets: FloatArray | None = None
 
     def bias_steps(self, input_scale: float) -> NDArray[np.int32]:
         """Bias in accumulator units, int32[out]."""
-        return np.rint(self.bias / (input_scale * self.scales.astype(np.float64))).astype(np.int32)
+        bias = self.bias if self.offsets is None else self.bias + self.offsets * self.grid.scale
+        return np.rint(bias / (input_scale * self.scales.astype(np.float64))).astype(np.int32)
 
     def real(self, input_scale: float) -> FloatConv:
         """The layer as the integers have it, in real numbers."""

@@ -19,6 +19,7 @@ def quantize_codebook(
     usage: NDArray[Any] | None = None,
     price: NDArray[np.float32] | None = None,
     beam: int = 1,
+    copies: int = 1,
 ) -> IntegerCodebook:
     """Integer codebook with the finest residual that provably cannot overflow.
 
@@ -29,7 +30,7 @@ def quantize_codebook(
 
     Args:
         books: float32[M, K, D] in real latent units.
-        latent_scale: real value of one latent LSB.
+        latent_scale: real value of one LSB of the encoder's output.
         latent_zero_point: of the encoder's output, -128..127.
         bits: width of an entry.
         usage: how often each entry is chosen, [M, K]; all alike without.
@@ -37,6 +38,7 @@ def quantize_codebook(
             only differences within a level count. Prices become a coordinate of the entries (NUMERICS.md section 4.7),
             rounded as the others are; without any difference there is none.
         beam: choices that a level leaves to the next (section 4.8).
+        copies: INT8 values that a latent is the sum of (section 4.1).
 
     Raises:
         ShapeError: ``books`` or ``price`` of another shape, not finite, or a price below 0.
@@ -49,14 +51,17 @@ def quantize_codebook(
     floats = np.ascontiguousarray(books, np.float32)
     weights = np.ones(books.shape[:2]) if usage is None else np.asarray(usage, np.float64)
     scale = float(np.float32(latent_scale))
+    step = scale / copies
     coordinate = _price_coordinate(price, books.shape)
     price_dims = coordinate.shape[2]
     wanted = np.concatenate([floats.astype(np.float64), coordinate], axis=2)
     for frac_bits in range(FRAC_BITS_MAX, -1, -1):
-        found = _quantize_levels(wanted * (2.0**frac_bits / scale), bits, weights, price_dims)
-        if found is not None and search_bounds(*found, frac_bits, latent_zero_point, price_dims, beam).fits:
-            return IntegerCodebook(*found, frac_bits, scale, latent_zero_point, floats, price_dims, beam)
-    reach = float(np.abs(wanted).max()) / scale
+        found = _quantize_levels(wanted * (2.0**frac_bits / step), bits, weights, price_dims)
+        if found is None:
+            continue
+        if search_bounds(*found, frac_bits, latent_zero_point, price_dims, beam, copies).fits:
+            return IntegerCodebook(*found, frac_bits, scale, latent_zero_point, floats, price_dims, beam, copies)
+    reach = float(np.abs(wanted).max()) / step
     raise ArtifactError(
         f"codebook entries reach {reach:.0f} latent steps: their distances do not fit 32 bits",
         "train again: codebooks and latents have drifted apart",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.quantize.chain import Grid, QuantChain, QuantConv
+from kit.quantize.fold import with_arrays
 
 
 def rounded(x: Any) -> Any:
@@ -62,7 +63,9 @@ class FakeQuantEncoder(keras.layers.Layer):  # type: ignore[misc]
             scales = _kernel(layer, np.broadcast_to(_spread(layer), layer.weights.shape))
             found = np.asarray(kernel, np.float32) / scales
             integers = np.rint(np.clip(found, -127.0, 127.0)).astype(np.int8)
-            layers.append(replace(layer, weights=_from_kernel(layer, integers), bias=np.asarray(bias, np.float64)))
+            trained = np.asarray(bias, np.float64)
+            shape = with_arrays(layer.shape, _from_kernel(layer, np.asarray(kernel, np.float64)), trained)
+            layers.append(replace(layer, shape=shape, weights=_from_kernel(layer, integers), bias=trained))
         return QuantChain(self.chain.input_scale, tuple(layers))
 
 

@@ -15,9 +15,10 @@ from kit.errors import ArtifactError, UnsupportedOpError
 from kit.graph.ir import Encoder
 from kit.graph.reader import read_tflite
 from kit.model.rvq import nearest_indices
-from kit.quantize.calibrate import Calibration, calibrate
+from kit.quantize.calibrate import Calibration, calibrate, search_frames
 from kit.quantize.chain import QuantChain, input_columns
 from kit.quantize.codebook_refit import CodebookRefit, entry_usage, refit_codebook
+from kit.quantize.copies import CopyGain, mean_of_copies, repeated
 from kit.quantize.finetune import TuneFrames, TuneResult, finetune
 from kit.quantize.fold import FloatConv, fold_encoder, run_float
 from kit.quantize.metric import can_change, change_decoder, change_encoder, decoder_sensitivity, measure_basis
@@ -45,6 +46,7 @@ class Int8Model:
         price: float32[M, K] in squared latent units, or None where bits have none.
         calibration: of the ranges.
         tuned: fine-tuning, or None without.
+        copied: what giving latents several times does, or None where they are given once.
         refit: of the codebooks, or None without.
     """
 
@@ -55,6 +57,7 @@ class Int8Model:
     price: NDArray[np.float32] | None
     calibration: Calibration
     tuned: TuneResult | None
+    copied: CopyGain | None
     refit: CodebookRefit | None
 
     @property
@@ -65,6 +68,11 @@ class Int8Model:
             found.append(
                 f"fine-tuned: PRD on validation frames {self.tuned.prd_before:.2f} % before, "
                 f"{self.tuned.prd_after:.2f} % after {self.tuned.best_step} steps (float search)"
+            )
+        if self.copied is not None:
+            found.append(
+                f"latents given {self.copied.copies} times: their last layer off by {self.copied.repeated:.1f} per "
+                f"mille, by {self.copied.once:.1f} given once"
             )
         if self.refit is not None:
             bits = f", {self.refit.bits_before:.2f} -> {self.refit.bits_after:.2f} bits a position"
@@ -112,7 +120,7 @@ def quantize_autoencoder(
     rate: Rate = FREE,
     progress: Progress | None = None,
 ) -> Int8Model:
-    """Change the latents' basis, calibrate, fine-tune, and refit the codebooks; each as ``settings`` asks.
+    """Change the latents' basis, calibrate, fine-tune, repeat latents and refit the codebooks; as ``settings`` asks.
 
     Args:
         layers: the folded encoder.
@@ -153,10 +161,14 @@ def quantize_autoencoder(
             batch=batch,
             progress=progress,
         )
+    copied, copies = None, settings.latent_copies
+    if copies > 1:
+        few = calibration.frames[search_frames(len(calibration.frames))]
+        chain, copied = repeated(chain, input_columns(few, chain.input_scale), copies)
     model = chain.tflite(calibration.frames.shape[1])
     encoder = read_tflite(model)
     books, refit = np.asarray(rvq.codebook, np.float32), None
-    wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES]) for frames in (train.frames, validation.frames)]
+    wanted = [real_latents(encoder, frames[:CODEBOOK_FRAMES], copies) for frames in (train.frames, validation.frames)]
     flat = [latents.reshape(-1, latents.shape[2]) for latents in wanted]
     flat = [rows[:: max(1, len(rows) // most)] for rows, most in zip(flat, CODEBOOK_VECTORS, strict=True)]
     if settings.codebook_rounds:
@@ -164,7 +176,7 @@ def quantize_autoencoder(
     price = rate.settled(books.astype(np.float64), flat[0], beam=settings.beam)
     usage = entry_usage(books, flat[0], price, settings.beam)
     device_price = None if price is None else price.astype(np.float32)
-    return Int8Model(model, encoder, books, usage, device_price, found, tuned, refit)
+    return Int8Model(model, encoder, books, usage, device_price, found, tuned, copied, refit)
 
 
 def _measured(
@@ -185,10 +197,10 @@ def _measured(
     return change_encoder(layers, basis)
 
 
-def real_latents(encoder: Encoder, frames: NDArray[np.int8]) -> NDArray[np.float32]:
+def real_latents(encoder: Encoder, frames: NDArray[np.int8], copies: int = 1) -> NDArray[np.float32]:
     """Latents of the INT8 encoder in real units: int8[n, T] or [n, T, 2] -> float32[n, P, D]."""
     out = encoder.graph.output_tensor
-    return (encode(encoder, frames).astype(np.float32) - out.zero_point) * np.float32(out.scale)
+    return mean_of_copies((encode(encoder, frames).astype(np.float32) - out.zero_point) * np.float32(out.scale), copies)
 
 
 def simulated_latents(chain: QuantChain, frames: NDArray[np.int8]) -> NDArray[np.float32]:

@@ -51,14 +51,8 @@ def float_latents(autoencoder: Any, y: NDArray[np.float32]) -> NDArray[np.float3
 
 
 def int8_latents(path: DevicePath, frames: NDArray[Any]) -> NDArray[np.int8]:
-    """Latents of the INT8 encoder for raw frames [n, T]: int8[n, P, D]."""
+    """Latents of the INT8 encoder for raw frames [n, T]: int8[n, P, C * D]."""
     return path.run(frames).latents
-
-
-def real_values(path: DevicePath, latents: NDArray[np.int8]) -> NDArray[np.float32]:
-    """What INT8 latents stand for, in the basis of the device's codebook."""
-    step = np.float32(path.codebook.latent_scale)
-    return np.asarray((latents.astype(np.float32) - path.codebook.latent_zero_point) * step, np.float32)
 
 
 def float_search(
@@ -95,7 +89,7 @@ def ladder(autoencoder: Any, path: DevicePath, decoder: DecoderSpec, frames: NDA
         return np.concatenate(parts)[:, 0, :, 0]
 
     latents, device = int8_latents(path, frames), path.codebook
-    chosen = nearest_indices(real_values(path, latents), device.float, device.price(), device.beam)
+    chosen = nearest_indices(device.real(latents), device.float, device.price(), device.beam)
     sent = sum_entries(device.float if decoder.codebook is None else decoder.codebook, chosen)
     return (
         Rung(FLOAT, trained(normalised(frames, settings.input_clip))),

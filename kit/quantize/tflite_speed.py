@@ -36,7 +36,7 @@ class TfliteEncoder:
         return int(np.prod(self._input["shape"]))
 
     def latents(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Latents of int8[n, T]: int8[n, P, D]."""
+        """Latents of int8[n, T]: int8[n, P, C * D]."""
         columns = []
         for frame in inputs:
             self._interpreter.set_tensor(self._input["index"], frame.reshape(self._input["shape"]))

@@ -36,7 +36,7 @@ class DeviceResult:
         y: int8[n, T] or [n, T, 2], normalised frames (:class:`kit.reference.normalise.Normalised`).
         mean: int32[n], ADC codes.
         scale_code: uint8[n].
-        latents: int8[n, P, D].
+        latents: int8[n, P, C * D].
         indices: uint16[n, P, M].
         packets: uint8[n, row bytes] (:mod:`kit.wire.packet`).
     """
@@ -57,7 +57,7 @@ class DevicePath:
         codebook: integer codebook of the same latents.
         config: resolved configuration.
         coding: model of range-coded indices, where ``packet.coding`` asks for it.
-        encode: replaces the reference encoder, int8[n, T] or [n, T, 2] -> int8[n, P, D]; an opaque graph needs one
+        encode: replaces the reference encoder, int8[n, T] or [n, T, 2] -> int8[n, P, C * D]; an opaque graph needs one
             (``functools.partial(kit.golden.golden_latents, model)``).
 
     Raises:
@@ -81,7 +81,7 @@ class DevicePath:
             ("frame_samples", config.signal.frame_samples, first.length),
             ("input channels", config.quantize.input_channels, first.channels),
             ("latent positions", config.latent_positions, last.length),
-            ("embedding_dim", config.model.embedding_dim, last.channels),
+            ("latent channels", config.latent_channels, last.channels),
             ("LSB per unit", 1 << self.lsb_bits, 1 << graph.lsb_bits),
         )
         for name, expected, found in pairs:
@@ -91,6 +91,9 @@ class DevicePath:
             raise ArtifactError("this encoder needs TensorFlow Lite Micro to run", "install the tflite-micro package")
         model, book = config.model, self.codebook
         book.expect(num_levels=model.num_levels, num_entries=model.latent_width, dims=model.embedding_dim)
+        copies = config.quantize.latent_copies
+        if book.copies != copies:
+            raise ArtifactError(f"codebook has {book.copies} copies of a latent, the configuration {copies}", _FIX)
         found_latent = (np.float32(book.latent_scale), book.latent_zero_point)
         if found_latent != (np.float32(last.scale), last.zero_point):
             raise ArtifactError(

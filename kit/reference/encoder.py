@@ -130,5 +130,5 @@ def encode_layers(encoder: Encoder, y: NDArray[np.int8]) -> dict[str, NDArray[np
 
 
 def encode(encoder: Encoder, y: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Latents of normalised frames: int8[n, T] or [n, T, 2] -> int8[n, P, D]; raises as :func:`encode_layers`."""
+    """Latents of normalised frames: int8[n, T] or [n, T, 2] -> int8[n, P, C * D]; raises as :func:`encode_layers`."""
     return encode_layers(encoder, y)[encoder.graph.output_tensor.name]

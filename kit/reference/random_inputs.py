@@ -30,28 +30,30 @@ frames, and noise of any strength anywhere in the range."""
 def random_codebook(
     rng: np.random.Generator, encoder: Encoder, M: int = 2, K: int = 16, bits: int = 8,  # noqa: N803
     run: Callable[[NDArray[np.int8]], NDArray[np.int8]] | None = None, priced: bool = False, beam: int = 1,
+    copies: int = 1,
 ) -> IntegerCodebook:  # fmt: skip
     """A codebook of 8- or 16-bit entries with the largest F; its levels are latents of frames, then residuals.
 
     With prices, an entry costs up to several times the mean distortion of its level. ``run`` replaces the reference
-    encoder, int8[n, T] -> int8[n, P, D]; an opaque encoder needs one. ``beam``: of the M-best search.
+    encoder, int8[n, T] -> int8[n, P, C * D]; an opaque encoder needs one. ``beam``: of the M-best search.
+    ``copies``: values of the encoder that a latent is the sum of.
     """
     latent = encoder.graph.output_tensor
     frames = random_frames(rng, 64, encoder.graph.input_tensor.length, ("ppg", "ppg", "noise"))
     remainder_bits = REMAINDER_BITS if encoder.graph.input_tensor.channels == 2 else 0
     y = normalise(frames, encoder.graph.lsb_bits, remainder_bits=remainder_bits).y
-    latents = (encode(encoder, y) if run is None else run(y)).reshape(-1, latent.channels)
-    residual = latents.astype(np.float64) - latent.zero_point
+    latents, dims = encode(encoder, y) if run is None else run(y), latent.channels // copies
+    residual = latents.reshape(-1, copies, dims).sum(axis=1, dtype=np.float64) - copies * latent.zero_point
     levels, prices = [], np.zeros((M, K, int(priced)))
     for level in range(M):
-        entries = residual[rng.integers(0, len(residual), K)] + rng.normal(0, 0.5, (K, latent.channels))
+        entries = residual[rng.integers(0, len(residual), K)] + rng.normal(0, 0.5, (K, dims))
         nearest = ((residual[:, None] - entries[None, :]) ** 2).sum(axis=2).argmin(axis=1)
         residual = residual - entries[nearest]
         levels.append(entries)
         if priced:
             distortion = float((residual**2).sum(axis=1).mean())
             prices[level, :, 0] = np.sqrt(distortion * rng.choice([0.0, 0.1, 1.0], K) * rng.exponential(1.0, K))
-    real = np.clip(np.concatenate([np.stack(levels), prices], axis=2), -255, 255)
+    real = np.clip(np.concatenate([np.stack(levels), prices], axis=2), -255 * copies, 255 * copies)
     for frac_bits in range(8, -1, -1):
         entries = np.round(real * 2.0**frac_bits).astype(np.int64)
         shift = np.zeros(M, np.int32)
@@ -59,7 +61,7 @@ def random_codebook(
             peaks = np.abs(entries).max(axis=(1, 2))
             shift = np.array([max(0, int(peak).bit_length() - 7) for peak in peaks], np.int32)
             entries = np.clip(np.round(entries / 2.0 ** shift[:, None, None]), -127, 127).astype(np.int64)
-        fits = search_bounds(entries, shift, frac_bits, latent.zero_point, prices.shape[2], beam).fits
+        fits = search_bounds(entries, shift, frac_bits, latent.zero_point, prices.shape[2], beam, copies).fits
         if fits and np.abs(entries).max() < 1 << (bits - 1):
             break
     return IntegerCodebook(
@@ -68,9 +70,10 @@ def random_codebook(
         residual_frac_bits=frac_bits,
         latent_scale=latent.scale,
         latent_zero_point=latent.zero_point,
-        float=(real[..., : latent.channels] * latent.scale).astype(np.float32),
+        float=(real[..., :dims] * (latent.scale / copies)).astype(np.float32),
         price_dims=prices.shape[2],
         beam=beam,
+        copies=copies,
     )
 
 

@@ -26,8 +26,8 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
     and a tie of distances is a tie here.
 
     Args:
-        latents: int8[n, P, D].
-        codebook: of the same D.
+        latents: int8[n, P, C * D].
+        codebook: of the same C and D.
 
     Returns:
         uint16[n, P, M].
@@ -35,10 +35,11 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
     Raises:
         ShapeError: other shape or dtype.
     """
-    if latents.ndim != 3 or latents.shape[2] != codebook.dims or latents.dtype != np.int8:
-        raise ShapeError(f"latents are {latents.dtype}{list(latents.shape)}, expected int8[n, P, {codebook.dims}]")
-    frames, positions, dims = latents.shape
-    rows = latents.reshape(-1, dims)
+    if latents.ndim != 3 or latents.shape[2] != codebook.latent_channels or latents.dtype != np.int8:
+        expected = f"int8[n, P, {codebook.latent_channels}]"
+        raise ShapeError(f"latents are {latents.dtype}{list(latents.shape)}, expected {expected}")
+    frames, positions, _ = latents.shape
+    rows = codebook.summed(latents).reshape(-1, codebook.dims) << codebook.residual_frac_bits
     if codebook.beam > 1:
         found = _beam_rows(rows, codebook)
     else:
@@ -47,12 +48,11 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
     return found.reshape(frames, positions, codebook.num_levels)
 
 
-def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
-    """Indices uint16[rows, M] of latents int8[rows, D]."""
+def _search_rows(start: NDArray[np.int32], codebook: IntegerCodebook) -> NDArray[np.uint16]:
+    """Indices uint16[rows, M] of first residuals int32[rows, D]."""
     entries = codebook.shifted()
-    start = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
     residual = np.pad(start, ((0, 0), (0, codebook.price_dims)))
-    indices = np.empty((len(latents), codebook.num_levels), np.uint16)
+    indices = np.empty((len(start), codebook.num_levels), np.uint16)
     for level in range(codebook.num_levels):
         table = entries[level].astype(np.float64)
         cost = residual.astype(np.float64) @ -table.T
@@ -63,13 +63,12 @@ def _search_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArra
     return indices
 
 
-def _beam_rows(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
-    """Indices uint16[rows, M] of the M-best search (section 4.8).
+def _beam_rows(start: NDArray[np.int32], codebook: IntegerCodebook) -> NDArray[np.uint16]:
+    """Indices uint16[rows, M] of the M-best search (section 4.8) for first residuals int32[rows, D].
 
     Costs are sums of integers below 2^31, and their parts below 2^52: exact in float64.
     """
     entries, dims = codebook.shifted().astype(np.float64), codebook.dims
-    start = (latents.astype(np.int32) - codebook.latent_zero_point) << codebook.residual_frac_bits
     prices = np.square(entries[..., dims:]).sum(axis=2)
     return beam_indices(start.astype(np.float64), entries[..., :dims], prices, codebook.beam).astype(np.uint16)
 

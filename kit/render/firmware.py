@@ -156,16 +156,22 @@ def _check_parts(config: Config, encoder: Encoder, codebook: IntegerCodebook) ->
     found = (source.length, source.channels, graph.lsb_bits, source.zero_point, target.length, target.channels)
     clip_bits = lsb_bits(config.quantize.input_clip)
     channels = config.quantize.input_channels
-    expected = (config.signal.frame_samples, channels, clip_bits, 0, config.latent_positions, model.embedding_dim)
+    expected = (config.signal.frame_samples, channels, clip_bits, 0, config.latent_positions, config.latent_channels)
     if found != expected:
         raise RenderError(
-            f"the encoder has [T, channels, L, zero point, P, D] = {list(found)}, the configuration {list(expected)}",
+            f"the encoder has [T, channels, L, zero point, P, CD] = {list(found)}, the configuration {list(expected)}",
             "rebuild with kit build-firmware",
         )
     codebook.expect(num_levels=model.num_levels, num_entries=model.latent_width, dims=model.embedding_dim)
     if codebook.beam != config.quantize.beam:
         raise RenderError(
             f"the codebook is for a search of beam {codebook.beam}, the configuration asks for {config.quantize.beam}",
+            "rebuild with kit build-firmware",
+        )
+    if codebook.copies != config.quantize.latent_copies:
+        copies = config.quantize.latent_copies
+        raise RenderError(
+            f"the codebook is for {codebook.copies} copies of a latent, the configuration asks for {copies}",
             "rebuild with kit build-firmware",
         )
     if codebook.latent_zero_point != target.zero_point:

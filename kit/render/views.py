@@ -35,6 +35,7 @@ class ModelView:
     ring_samples: int
     positions: int
     dims: int
+    latent_channels: int
     levels: int
     index_bits: int
     lsb_bits: int
@@ -74,6 +75,7 @@ def model_view(config: Config, build_hash: str) -> ModelView:
         ring_samples=signal.frame_samples + config.firmware.ring_margin_samples + 1,
         positions=config.latent_positions,
         dims=config.model.embedding_dim,
+        latent_channels=config.latent_channels,
         levels=config.model.num_levels,
         index_bits=config.model.index_bits,
         lsb_bits=lsb_bits(config.quantize.input_clip),
@@ -144,6 +146,7 @@ def codebook_view(codebook: IntegerCodebook, prefix: str) -> CodebookView:
             ("price_dims", codebook.price_dims),
             ("stride", stride),
             ("levels", levels),
+            ("copies", codebook.copies),
             ("residual_frac_bits", codebook.residual_frac_bits),
             ("latent_zero_point", codebook.latent_zero_point),
         ),

@@ -2,7 +2,7 @@
  *
  *     codec_main CHUNK FRAMES < samples > results
  *
- * samples: kit_sample_t in the machine's order. results: per frame, latents int8 [P][D], then the packet. A chunk that
+ * samples: kit_sample_t in the machine's order. results: per frame, latents int8 [P][C * D], then the packet. A chunk that
  * meets a full ring is pushed in parts, so that nothing is lost, whatever its size. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #define CHUNK_MAX 8192
 
 static KIT_STORAGE_T storage;
-static int8_t latents[KIT_LATENT_POSITIONS * KIT_EMBEDDING_DIM];
+static int8_t latents[KIT_LATENT_POSITIONS * KIT_LATENT_CHANNELS];
 static kit_sample_t samples[CHUNK_MAX];
 
 static int fail(const char *what)
@@ -35,8 +35,8 @@ static int drain(void)
         }
         if (status == KIT_COLUMN) {
             const int8_t *latent = kit_codec_latent(codec);
-            for (unsigned d = 0; d < KIT_EMBEDDING_DIM; d++) {
-                latents[kit_codec_position(codec) * KIT_EMBEDDING_DIM + d] = latent[d];
+            for (unsigned d = 0; d < KIT_LATENT_CHANNELS; d++) {
+                latents[kit_codec_position(codec) * KIT_LATENT_CHANNELS + d] = latent[d];
             }
         }
         if (status == KIT_PACKET) {

@@ -1,8 +1,9 @@
 /* Test program for the search: codebooks and latents from a file, indices into another, natively or on a board (its
  * input and output are those of host/runner). Cases follow each other:
  *
- *     IN:  11 words (D, price coordinates, S, N, M, bits of an entry, bits of an index, F, zero point, beam, latents),
- *          then the tables of kit_codebook_t from rows to entry_shift, then int8 latents [n][D], each padded to whole words
+ *     IN:  12 words (D, price coordinates, S, N, M, bits of an entry, bits of an index, F, zero point, beam, copies,
+ *          latents), then the tables of kit_codebook_t from rows to entry_shift, then int8 latents [n][C][D], each padded
+ *          to whole words
  *     OUT: per case uint16 indices [n][M] */
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@
 #endif
 
 enum { DIMS, PRICE_DIMS, STRIDE, STORED, LEVELS, ENTRY_BITS, INDEX_BITS, FRAC_BITS, ZERO_POINT, BEAM,
-       LATENTS, FIELDS };
+       COPIES, LATENTS, FIELDS };
 
 static uint32_t pool[POOL_BYTES / 4u];
 static size_t used;
@@ -66,6 +67,7 @@ static int run_case(const int32_t *field)
     const size_t stored = (size_t)field[STORED];
     const size_t stride = (size_t)field[STRIDE];
     const size_t dims = (size_t)field[DIMS];
+    const size_t channels = (size_t)field[COPIES] * dims;
     const size_t values = levels * (stored + KIT_RVQ_AXES) * stride;
     const size_t blocks = levels * stored / KIT_RVQ_BLOCK;
     kit_codebook_t codebook;
@@ -87,18 +89,19 @@ static int run_case(const int32_t *field)
     codebook.axis_base = next(4u * levels * KIT_RVQ_AXES);
     codebook.axis_shift = next(levels * KIT_RVQ_AXES);
     codebook.entry_shift = next(levels);
-    const int8_t *latent = next((size_t)field[LATENTS] * dims);
+    const int8_t *latent = next((size_t)field[LATENTS] * channels);
     codebook.stored = (uint16_t)stored;
     codebook.dims = (uint8_t)dims;
     codebook.price_dims = (uint8_t)field[PRICE_DIMS];
     codebook.stride = (uint8_t)stride;
     codebook.levels = (uint8_t)levels;
+    codebook.copies = (uint8_t)field[COPIES];
     codebook.residual_frac_bits = (uint8_t)field[FRAC_BITS];
     codebook.latent_zero_point = (int8_t)field[ZERO_POINT];
 #if KIT_BEAM_SEARCH
     codebook.beam = (uint8_t)field[BEAM];
 #endif
-    for (int32_t i = 0; complete && i < field[LATENTS]; i++, latent += dims) {
+    for (int32_t i = 0; complete && i < field[LATENTS]; i++, latent += channels) {
         uint16_t index[8];
         memset(guarded, 0x5A, sizeof guarded);
         search(&codebook, field[BEAM], latent, index);

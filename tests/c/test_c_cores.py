@@ -27,7 +27,10 @@ BUILDS: dict[str, dict[str, Any]] = {
         "model": {"embedding_dim": 7, "base_filters": 5, "num_stages": 4},
         "quantize": {"codebook_bits": 8, "input_remainder_bits": 3},
     },
-    "wide": {"model": {"embedding_dim": 13, "base_filters": 9}, "quantize": {"codebook_bits": 16}},
+    "wide": {
+        "model": {"embedding_dim": 13, "base_filters": 9},
+        "quantize": {"codebook_bits": 16, "latent_copies": 3},
+    },
     "even": {
         "signal": {"sample_bits": 20},
         "model": {"embedding_dim": 16, "base_filters": 32, "latent_width": 256},

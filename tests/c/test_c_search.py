@@ -105,7 +105,7 @@ def test_cores(core: str, tmp_path: Path) -> None:
     write_config(tmp_path, beam=True)
     image, common = tmp_path / "image.elf", PORTS / "common"
     command = [board.compiler, *flags, *board.specs, "-O2", "-std=c99", *WARNINGS, "-ffunction-sections"]
-    command += ["-DPOOL_BYTES=131072", "-nostartfiles", "-Wl,--gc-sections", "-T", str(common / f"{board.family}.ld")]
+    command += ["-DPOOL_BYTES=196608", "-nostartfiles", "-Wl,--gc-sections", "-T", str(common / f"{board.family}.ld")]
     command += ["-L", str(PORTS / board.name)]
     command += [f"-I{path}" for path in (RUNTIME, RUNNER, common, PORTS / board.name, tmp_path)]
     sources = [*SOURCES, common / f"{board.family}_start.c", RUNNER / "runner_semihosting.c"]

@@ -33,6 +33,7 @@ quantize:
   calibration_frames: 32
   input_shaping: first
   input_remainder_bits: 2
+  latent_copies: 3
   rate_bits: 6.0
   finetune_steps: 20
   refit_steps: 20

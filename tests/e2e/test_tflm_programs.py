@@ -142,7 +142,7 @@ def test_two_instances_of_two_models(tmp_path: Path) -> None:
 @pytest.mark.parametrize("remainder_bits", [0, 3])
 def test_range_coded_packets_equal_the_golden(tmp_path: Path, remainder_bits: int) -> None:
     need("make")
-    quantize = {"input_remainder_bits": remainder_bits}
+    quantize = {"input_remainder_bits": remainder_bits, "latent_copies": 1 + remainder_bits}
     config = tiny_config(packet={"coding": "range"}, quantize=quantize, firmware={"engine": "tflm"})
     built = random_firmware(tmp_path, config, np.random.default_rng(seed()), arena=GENEROUS)
     device = Firmware(built.folder, "tflm", (("", tflm_root(DOUBLE)),))

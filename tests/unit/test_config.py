@@ -126,6 +126,15 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         {"quantize": {"input_remainder_bits": 3, "calibration": "minmax"}},
         ["input_remainder_bits", "one input channel", "nearest valid: 0"],
     ),
+    ({"quantize": {"latent_copies": 9}}, ["quantize.latent_copies = 9", "nearest valid: 8"]),
+    (
+        {"quantize": {"latent_copies": 2, "calibration": "minmax"}},
+        ["latent_copies = 2", "every latent once", "nearest valid: 1"],
+    ),
+    (
+        {"quantize": {"latent_copies": 5}, "model": {"embedding_dim": 60}},
+        ["latent_copies = 5", "more than 255", "nearest valid: 4"],
+    ),
     ({"quantize": {"input_clip": 5}}, ["quantize.input_clip = 5", "nearest valid: 4"]),
     ({"data": {"split": {"train": 0.9}}}, ["data.split", "sum to 1.2"]),
     ({"data": {"sources": []}}, ["data.sources", "at least one"]),

@@ -80,6 +80,8 @@ def test_wrong_shape_names_expected_and_found(codebook: IntegerCodebook) -> None
         ({"residual_frac_bits": 9}, "residual_frac_bits is 9"),
         ({"latent_zero_point": 128}, "latent_zero_point is 128"),
         ({"latent_scale": 0.0}, "latent_scale is 0"),
+        ({"copies": 0}, r"copies is 0, expected 1\.\.8"),
+        ({"copies": 9}, r"copies is 9, expected 1\.\.8"),
     ],
 )
 def test_invalid_codebooks_are_refused(change: dict[str, Any], text: str) -> None:
@@ -109,6 +111,20 @@ def test_bounds_hold_for_the_worst_case_and_are_enforced() -> None:
     wide = np.full((1, 2, 64), 127, np.int8)
     with pytest.raises(ArtifactError, match=r"overflows.*fewer residual_frac_bits"):
         IntegerCodebook(wide, np.array([7], np.int32), 7, 0.1, -128, wide.astype(np.float32))
+
+
+def test_copies_are_stored_and_summed(tmp_path: Path) -> None:
+    made = priced(copies=3)
+    made.save(tmp_path / "codebook.npz")
+    loaded = IntegerCodebook.load(tmp_path / "codebook.npz")
+    assert (loaded.copies, loaded.latent_channels) == (3, 9)
+    latents = np.arange(18, dtype=np.int8).reshape(2, 9)
+    assert loaded.summed(latents).tolist() == [[0, 3, 6], [27, 30, 33]]  # three of 3, 4 and 5 less 3 * 3, and so on
+    assert np.allclose(loaded.real(latents)[1], [0.9, 1.0, 1.1])
+    once = priced()
+    assert loaded.distance_bound().residual[0] == 3 * once.distance_bound().residual[0]
+    assert np.allclose(3 * loaded.entry_values(), once.entry_values())
+    assert np.allclose(9 * loaded.price(), once.price())
 
 
 def priced(**change: Any) -> IntegerCodebook:

@@ -96,6 +96,7 @@ def test_changes_with_graph_weights_and_codebook(monkeypatch: pytest.MonkeyPatch
         {"latent_scale": codebook.latent_scale * 2},
         {"latent_zero_point": codebook.latent_zero_point // 2},
         {"beam": 2},
+        {"copies": 2},
     ]
     others += [build_hash(config, encoder, dataclasses.replace(codebook, **change)) for change in changes]
     monkeypatch.setattr(fingerprint, "NUMERICS_VERSION", 2)

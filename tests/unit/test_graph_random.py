@@ -21,7 +21,7 @@ def test_random_architectures() -> None:
         assert (graph.input_tensor.length, graph.output_tensor.length) == (
             config.signal.frame_samples, config.latent_positions,
         )  # fmt: skip
-        assert graph.output_tensor.channels == config.model.embedding_dim
+        assert graph.output_tensor.channels == config.latent_channels
         assert graph.macs <= MACS_MAX and sum(w.nbytes for w in encoder.weights.values()) <= 2 * WEIGHT_BYTES_MAX
         assert plan_memory(graph).activation_bytes > 0
         operators |= {(op.op, op.padding, op.activation, len(op.inputs)) for op in open_model(model).operators}

@@ -261,7 +261,7 @@ def test_the_ladder_ends_at_what_the_device_sends() -> None:
     from kit.graph.codebook import IntegerCodebook
     from kit.quantize.codebook import quantize_codebook
     from kit.quantize.export import export_decoder
-    from kit.quantize.ladder import int8_latents, ladder, real_values
+    from kit.quantize.ladder import int8_latents, ladder
     from kit.reference.device_path import DevicePath
     from kit.server.executor import decode_indices, run, sum_entries
 
@@ -284,7 +284,7 @@ def test_the_ladder_ends_at_what_the_device_sends() -> None:
     own = replace(decoder, codebook=book.float + np.float32(0.5))
     shifted = ladder(trained, path, own, raw)
     assert all(np.array_equal(a.y, b.y) for a, b in zip(shifted[:2], rungs[:2], strict=True))
-    chosen = nearest_indices(real_values(path, int8_latents(path, raw)), book.float, book.price(), book.beam)
+    chosen = nearest_indices(book.real(int8_latents(path, raw)), book.float, book.price(), book.beam)
     assert np.array_equal(rungs[2].y, run(decoder, sum_entries(book.float, chosen)))
     assert np.array_equal(shifted[2].y, decode_indices(own, book, chosen))
     assert np.array_equal(shifted[3].y, decode_indices(own, book, path.run(raw).indices))

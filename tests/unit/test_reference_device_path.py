@@ -71,7 +71,12 @@ def test_parts_that_do_not_fit_are_named() -> None:
     for overrides, text in (
         ({"signal": {"frame_samples": 32}}, "frame_samples 64, the configuration 32"),
         ({"model": {"num_stages": 1}}, "latent positions 16, the configuration 32"),
-        ({"model": {"embedding_dim": 5}}, "embedding_dim 4, the configuration 5"),
+        ({"model": {"embedding_dim": 5}}, "latent channels 4, the configuration 5"),
+        ({"quantize": {"latent_copies": 2}}, "latent channels 4, the configuration 8"),
+        (
+            {"model": {"embedding_dim": 2}, "quantize": {"latent_copies": 2}},
+            r"shape \[2, 16, 4\], expected \[2, 16, 2\]",
+        ),
         ({"quantize": {"input_clip": 8}}, "LSB per unit 32, the configuration 16"),
         ({"model": {"latent_width": 32}}, r"shape \[2, 16, 4\], expected \[2, 32, 4\]"),
     ):

@@ -117,6 +117,26 @@ def test_search() -> None:
     assert f"the largest distance is {max(bounds.distance)}." in text
 
 
+def test_search_of_copies() -> None:
+    text = " ".join(TEXT.split())
+    integer = np.array([[[10, -20], [10, -23]], [[0, 0], [4, -7]]], np.int8)
+    codebook = IntegerCodebook(
+        integer, np.array([3, 1], np.int32), 4, 1.0, 3, integer.astype(np.float32), copies=2
+    )
+    latent = np.array([[[5, -2, 6, -3]]], np.int8)
+    residual = codebook.summed(latent)[0, 0] * 16
+    assert f"less 2 * 3 (5, -11): r_0 = {tuple(residual.tolist())} for F = 4" in text
+    entries = codebook.shifted()[0]
+    assert "that is " + " and ".join(str(tuple(entry.tolist())) for entry in entries) in text
+    distances = ((residual - entries) ** 2).sum(axis=1).tolist()
+    left = tuple((residual - entries[1]).tolist())
+    assert f"distances {distances[0]} and {distances[1]}, index 1, r_1 = {left}" in text
+    assert search(latent, codebook)[0, 0, 0] == 1
+    assert codebook.real(latent).tolist() == [[[2.5, -5.5]]]  # the mean of the copies, from the zero point
+    assert codebook.entry_values()[0, 1].tolist() == [2.5, -5.75]
+    assert codebook.distance_bound().residual[0] == 2 * 131 * 16
+
+
 def test_search_with_prices() -> None:
     integer = np.array([[[3, -8, 1], [5, -13, 0]], [[0, 0, 0], [4, -7, 9]]], np.int8)
     latent = np.array([[[5, -2]]], np.int8)

@@ -18,9 +18,16 @@ from tests.search_cases import make_case
 from tests.support import seed
 
 
+def first_residual(latent: list[int], codebook: IntegerCodebook) -> list[int]:
+    """NUMERICS.md 4.1, one value after the other."""
+    copies, dims = codebook.copies, codebook.dims
+    sums = [sum(latent[copy * dims + d] for copy in range(copies)) for d in range(dims)]
+    return [(total - copies * codebook.latent_zero_point) * 2**codebook.residual_frac_bits for total in sums]
+
+
 def plain_search(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int], int, int]:
     """Indices of one position, largest residual and largest distance met on the way."""
-    residual = [(q - codebook.latent_zero_point) << codebook.residual_frac_bits for q in latent]
+    residual = first_residual(latent, codebook)
     residual += [0] * codebook.price_dims
     indices, residual_max, distance_max = [], 0, 0
     for level in range(codebook.num_levels):
@@ -39,14 +46,15 @@ def plain_search(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("levels", [1, 3])
 @pytest.mark.parametrize("priced", [False, True])
+@pytest.mark.parametrize("copies", [1, 3])
 def test_equals_brute_force_within_the_proven_bounds(
-    bits: int, levels: int, priced: bool, monkeypatch: pytest.MonkeyPatch
+    bits: int, levels: int, priced: bool, copies: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rvq, "BLOCK_ROWS", 7)
     rng = np.random.default_rng(seed())
-    encoder = read_tflite(random_encoder_tflite(rng, D=5))
-    codebook = random_codebook(rng, encoder, M=levels, K=16, bits=bits, priced=priced)
-    latents = rng.integers(-128, 128, (4, 6, 5)).astype(np.int8)
+    encoder = read_tflite(random_encoder_tflite(rng, D=5 * copies))
+    codebook = random_codebook(rng, encoder, M=levels, K=16, bits=bits, priced=priced, copies=copies)
+    latents = rng.integers(-128, 128, (4, 6, 5 * copies)).astype(np.int8)
     latents[0, 0], latents[0, 1] = -128, 127
     bounds, got = codebook.distance_bound(), search(latents, codebook)
     assert got.dtype == np.uint16
@@ -60,7 +68,7 @@ def test_equals_brute_force_within_the_proven_bounds(
 def plain_beam(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int], int]:
     """Indices of the M-best search of one position, and the largest cost met on the way."""
     dims, cost_max = codebook.dims, 0
-    residual = [(q - codebook.latent_zero_point) << codebook.residual_frac_bits for q in latent]
+    residual = first_residual(latent, codebook)
     paths: list[tuple[int, list[int], list[int]]] = [(0, residual, [])]
     for level, entries in enumerate(codebook.shifted().tolist()):
         candidates = []
@@ -84,7 +92,7 @@ def test_m_best_search_equals_brute_force(
 ) -> None:
     monkeypatch.setattr(rvq, "BLOCK_COSTS", 7 * beam * entries)
     rng = np.random.default_rng(seed() + beam)
-    case = make_case(rng, "ties", (3, entries, 5), 8, count=24, priced=priced, beam=beam)
+    case = make_case(rng, "ties", (3, entries, 5), 8, count=24, priced=priced, beam=beam, copies=1 + beam % 3)
     got, bound = search(case.latents, case.codebook), max(case.codebook.distance_bound().distance)
     for latent, found in zip(case.latents[:, 0].tolist(), got[:, 0].tolist(), strict=True):
         indices, cost = plain_beam(latent, case.codebook)

@@ -47,7 +47,7 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     info.frame_samples = model->layers[0].in_columns;
     info.positions = last->out_columns;
     info.input_channels = (uint8_t)model->layers[0].in_channels;
-    info.dims = (uint8_t)last->out_channels;
+    info.channels = (uint8_t)last->out_channels;
     info.scratch_bytes = model->activation_bytes;
     return info;
 }

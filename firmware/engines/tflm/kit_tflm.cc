@@ -121,7 +121,7 @@ kit_engine_info_t kit_engine_info(const kit_engine_t *engine)
     info.frame_samples = static_cast<uint16_t>(model->input.dims[2]);
     info.positions = static_cast<uint16_t>(model->output.dims[2]);
     info.input_channels = static_cast<uint8_t>(model->input.dims[3]);
-    info.dims = static_cast<uint8_t>(model->output.dims[3]);
+    info.channels = static_cast<uint8_t>(model->output.dims[3]);
     info.scratch_bytes = engine->arena_used_bytes;
     return info;
 }
