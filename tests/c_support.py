@@ -65,8 +65,9 @@ def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> 
     encoder = read_tflite(model)
     model_config, bits, beam = config.model, config.quantize.codebook_bits, config.quantize.beam
     codebook = random_codebook(
-        rng, encoder, model_config.num_levels, model_config.latent_width, bits, priced=beam > 1, beam=beam
-    )
+        rng, encoder, model_config.num_levels, model_config.latent_width, bits, priced=beam > 1, beam=beam,
+        copies=config.quantize.latent_copies,
+    )  # fmt: skip
     samples = random_frames(rng, frames, config.signal.frame_samples, sample_bits=config.signal.sample_bits)
     fixed = config.model_copy(update={"packet": config.packet.model_copy(update={"coding": "fixed"})})
     coding = None
