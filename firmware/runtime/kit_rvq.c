@@ -89,18 +89,17 @@ static int is_narrow(const kit_codebook_t *codebook)
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual)
 {
     const int32_t unit = (int32_t)1 << codebook->residual_frac_bits;
-    const int32_t zero = codebook->latent_zero_point * codebook->copies;
+    const int32_t zero = codebook->latent_zero_point * codebook->copies * unit;
     const unsigned dims = codebook->dims;
     for (unsigned d = 0; d < codebook->stride; d++) {
-        int32_t value = 0;
-        if (d < dims) {
-            const int8_t *copy = latent + d;
-            for (unsigned copies = codebook->copies; copies != 0; copies--, copy += dims) {
-                value += *copy;
-            }
-            value = (value - zero) * unit;
+        residual[d] = (int16_t)(d < dims ? latent[d] * unit - zero : 0);
+    }
+    /* Sums of some copies less the zero points of all stay within the bound of all (section 4.3). */
+    for (unsigned copies = codebook->copies; copies > 1u; copies--) {
+        latent += dims;
+        for (unsigned d = 0; d < dims; d++) {
+            residual[d] = (int16_t)(residual[d] + latent[d] * unit);
         }
-        residual[d] = (int16_t)value;
     }
     kit_rvq_arrange(residual, codebook->stride);
 }
