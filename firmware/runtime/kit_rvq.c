@@ -86,20 +86,34 @@ static int is_narrow(const kit_codebook_t *codebook)
 #endif
 }
 
+/* Sum of the copies of a latent's value (section 4.1). */
+static inline int32_t sum_of_copies(const int8_t *copy, unsigned copies, unsigned dims)
+{
+    int32_t sum = *copy;
+    for (; copies > 1u; copies--) {
+        copy += dims;
+        sum += *copy;
+    }
+    return sum;
+}
+
 void kit_rvq_begin(const kit_codebook_t *codebook, const int8_t *latent, int16_t *residual)
 {
     const int32_t unit = (int32_t)1 << codebook->residual_frac_bits;
-    const int32_t zero = codebook->latent_zero_point * codebook->copies * unit;
     const unsigned dims = codebook->dims;
-    for (unsigned d = 0; d < codebook->stride; d++) {
-        residual[d] = (int16_t)(d < dims ? latent[d] * unit - zero : 0);
-    }
-    /* Sums of some copies less the zero points of all stay within the bound of all (section 4.3). */
-    for (unsigned copies = codebook->copies; copies > 1u; copies--) {
-        latent += dims;
+    const unsigned copies = codebook->copies;
+    const int32_t zero = codebook->latent_zero_point * (int32_t)copies;
+    if (copies == 1u) {
         for (unsigned d = 0; d < dims; d++) {
-            residual[d] = (int16_t)(residual[d] + latent[d] * unit);
+            residual[d] = (int16_t)((latent[d] - zero) * unit);
         }
+    } else {
+        for (unsigned d = 0; d < dims; d++) {
+            residual[d] = (int16_t)((sum_of_copies(latent + d, copies, dims) - zero) * unit);
+        }
+    }
+    for (unsigned d = dims; d < codebook->stride; d++) {
+        residual[d] = 0;
     }
     kit_rvq_arrange(residual, codebook->stride);
 }
