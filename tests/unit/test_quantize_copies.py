@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kit.errors import UnsupportedOpError
+from kit.build.train_stages import _refuse_unfolded
+from kit.config import QuantizeConfig
+from kit.errors import ConfigError, UnsupportedOpError
 from kit.golden import available, golden_latents
 from kit.graph.reader import read_tflite
 from kit.quantize.calibrate import calibrate, latent_error
@@ -80,3 +82,11 @@ def test_layers_without_copies_are_named(change: dict[str, bool]) -> None:
     wrong = QuantChain(chain.input_scale, (replace(last, shape=replace(last.shape, **change)),))
     with pytest.raises(UnsupportedOpError, match="head_conv: latents come from a depthwise or rectified layer"):
         repeated(wrong, input_columns(frames, 2.0**-BITS), 2)
+
+
+@pytest.mark.parametrize("settings", [{"latent_copies": 2}, {"input_remainder_bits": 3}], ids=str)
+def test_encoders_that_only_the_converter_takes_have_none(settings: dict[str, int]) -> None:
+    _refuse_unfolded(QuantizeConfig())
+    key = next(iter(settings))
+    with pytest.raises(ConfigError, match=f"quantize.{key} needs an encoder of convolutions"):
+        _refuse_unfolded(QuantizeConfig(**settings))
