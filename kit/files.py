@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ArtifactError
+
+LARGE_MEMBER_BYTES = 1 << 30
+"""Arrays from here on get 64-bit sizes in an .npz; members of up to 2^31 - 1 bytes can do without."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -75,9 +79,17 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_npz(path: str | Path, **arrays: Any) -> None:
-    """Write an uncompressed .npz; member order is that of the arguments and member dates are constant."""
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+    """Write an uncompressed .npz; equal arrays give equal bytes.
+
+    Member order is that of the arguments, member dates are constant, and 64-bit sizes, which Python writes in one way
+    before 3.11.4 and in another since, are left to members that need them (np.savez has them always).
+    """
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in arrays.items():
+            array = np.asanyarray(value)
+            large = array.nbytes > LARGE_MEMBER_BYTES
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=large) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:

@@ -30,10 +30,10 @@ static int run(kit_engine_t *engine, const int8_t *frames, unsigned count, const
                 fed++;
             } else if (result == KIT_ENGINE_COLUMN) {
                 const int8_t *column = kit_engine_column(engine);
-                for (unsigned i = 0; i < info.dims; i++) {
+                for (unsigned i = 0; i < info.channels; i++) {
                     wrong |= column[i] != latents[i];
                 }
-                latents += info.dims;
+                latents += info.channels;
                 columns++;
             } else if (result == KIT_ENGINE_DONE) {
                 break;
