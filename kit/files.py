@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kit.errors import ArtifactError
 
 LARGE_MEMBER_BYTES = 1 << 30
-"""Arrays from here on get 64-bit sizes in an .npz; members of up to 2^31 - 1 bytes can do without."""
+"""Larger arrays get 64-bit sizes in an .npz; members of up to 2^31 - 1 bytes can do without."""
 
 _PACKAGE = Path(__file__).resolve().parent
 

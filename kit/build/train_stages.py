@@ -75,7 +75,11 @@ def export_int8(context: Context) -> None:
 
 
 def _refuse_unfolded(settings: QuantizeConfig) -> None:
-    """What only an encoder of convolutions can do."""
+    """Refuse settings that only an encoder of convolutions can follow.
+
+    Raises:
+        ConfigError: there is one; names it.
+    """
     needs = "needs an encoder of convolutions, and this one has other layers"
     for key, plain in (("input_remainder_bits", 0), ("latent_copies", 1)):
         if getattr(settings, key) != plain:

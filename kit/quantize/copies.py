@@ -72,8 +72,7 @@ def repeated(chain: QuantChain, x: NDArray[np.float32], copies: int) -> tuple[Qu
             "set quantize.latent_copies: 1",
         )
     scale = chain.scale_before(at)
-    for layer, before in zip(chain.layers[:-1], range(at), strict=True):
-        x = layer.run(x, chain.scale_before(before))
+    x = QuantChain(chain.input_scale, chain.layers[:-1]).run(x)
     wanted = _wanted(last, x, scale)
     low, high = (-128 - last.grid.zero_point) * last.grid.scale, (127 - last.grid.zero_point) * last.grid.scale
     grids = [Grid.of_range(low * factor, high * factor) for factor in RANGES]

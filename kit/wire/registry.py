@@ -165,7 +165,7 @@ MESSAGES: tuple[Message, ...] = (
             Field("side_information", "u8", "bit 0: frames begin with mean and scale code; bit 1: range-coded indices",
                   high=3),
             Field("latent_positions", "u16", "P, latent positions of a frame", low=1),
-            Field("embedding_dim", "u8", "D, channels of a latent", low=1),
+            Field("embedding_dim", "u8", "D, values of a latent", low=1),
             Field("num_levels", "u8", "M, RVQ levels", low=1),
             Field("index_bits", "u8", "B, bits of an index", "bits", low=1, high=10),
             Field("packet_bytes", "u16", "length of a packet body, the longest of range-coded ones", "bytes",
