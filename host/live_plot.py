@@ -70,7 +70,7 @@ def index_shades(indices: NDArray[np.uint16], index_bits: int) -> NDArray[np.uin
 
     Args:
         indices: uint16[n].
-        index_bits: bits of an index, 1..10.
+        index_bits: bits of an index, 1..12.
     """
     top = max(1, (1 << index_bits) - 1)
     return (indices.astype(np.uint32) * 255 // top).astype(np.uint8)

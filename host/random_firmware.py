@@ -22,7 +22,7 @@ from kit.reference.device_path import DevicePath
 from kit.reference.random_inputs import random_codebook, random_frames
 from kit.render import Vectors, copy_runtime, render_firmware
 from kit.render.tflm import Arena
-from kit.wire.coding import CODING_FILE, CodingModel
+from kit.wire.coding import CODING_FILE, PLACES_MAX, CodingModel
 
 FRAMES = 14
 """Frames of its vectors."""
@@ -34,10 +34,17 @@ def _fixed(config: Config) -> Config:
 
 
 def _coding(config: Config, indices: NDArray[np.uint16]) -> CodingModel | None:
-    """A coding model fitted to the very frames it will code; None where indices have a fixed width."""
+    """A coding model fitted to the very frames it will code; None where indices have a fixed width. The codebook is in
+    no order, but so many entries have no model other than one in place."""
     if config.packet.coding == "fixed":
         return None
-    return fit_coding(indices, indices, config.model.index_bits, network=config.packet.context == "network")
+    return fit_coding(
+        indices,
+        indices,
+        config.model.index_bits,
+        network=config.packet.context == "network",
+        in_place=config.model.latent_width > PLACES_MAX,
+    )
 
 
 def random_firmware(

@@ -39,6 +39,9 @@ true try using virtual xor main kit
 C_RESERVED = frozenset(_C_WORDS.split())
 """Words that cannot be a C or C++ symbol prefix; ``kit`` is the prefix of the hand-written runtime."""
 
+INDEX_BITS_MAX = 12
+"""Most bits of an index: codebooks have up to 4096 entries a level."""
+
 LATENT_CHANNELS_MAX = 255
 """Most channels of the device's encoder: the runtime counts them in a byte."""
 
@@ -109,7 +112,7 @@ class ModelConfig(Section):
     @field_validator("latent_width")
     @classmethod
     def _latent_width(cls, value: int) -> int:
-        return _power_of_two("latent_width", value, 2, 1024)
+        return _power_of_two("latent_width", value, 2, 1 << INDEX_BITS_MAX)
 
     @property
     def keys_off_device(self) -> frozenset[str]:
@@ -273,7 +276,7 @@ class TrainConfig(Section):
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
     """Price of one bit of an index, in mean distortions of its level (with a beam, of the last level): the choice
     minimises distortion plus price."""
-    rate_bits: Annotated[float, Field(gt=0.0, le=80.0)] | None = None
+    rate_bits: Annotated[float, Field(gt=0.0, le=8.0 * INDEX_BITS_MAX)] | None = None
     """Bits that a position's indices shall take, all levels together, by the entropy of each level: the price of a bit
     is steered there, in the place of ``rate_weight``. Contexts take further bits off (``packet.coding: range``)."""
 
@@ -305,7 +308,7 @@ class QuantizeConfig(Section):
     """Rounds of refitting the codebooks to INT8 latents; 0: none."""
     rate_weight: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
     """Price of a bit on the device, where it is not that of training (``train.rate_weight``): trims the payload."""
-    rate_bits: Annotated[float, Field(gt=0.0, le=80.0)] | None = None
+    rate_bits: Annotated[float, Field(gt=0.0, le=8.0 * INDEX_BITS_MAX)] | None = None
     """Bits of a position's indices on the device, where they are not those of training (``train.rate_bits``)."""
     refit_steps: Annotated[int, Field(ge=0, le=1000000)] = 2000
     """Steps of the decoder's refit on the indices of the device; 0: none."""

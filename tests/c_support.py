@@ -21,7 +21,7 @@ from kit.host.boards import BOARDS
 from kit.quantize.coding import fit_coding
 from kit.reference.device_path import DevicePath, DeviceResult
 from kit.render import Vectors, render_firmware, write_firmware
-from kit.wire.coding import CodingModel
+from kit.wire.coding import PLACES_MAX, CodingModel
 from tests.models import encoder_for, random_codebook, random_frames
 from tests.support import ROOT, need, need_target
 
@@ -73,7 +73,8 @@ def render_random(config: Config, folder: Path, seed: int, frames: int = 14) -> 
     coding = None
     if config.packet.coding == "range":
         found = DevicePath(encoder, codebook, fixed).run(samples).indices
-        coding = fit_coding(found, found, model_config.index_bits, network=config.packet.context == "network")
+        network, in_place = config.packet.context == "network", model_config.latent_width > PLACES_MAX
+        coding = fit_coding(found, found, model_config.index_bits, network=network, in_place=in_place)
     expected = DevicePath(encoder, codebook, config, coding=coding).run(samples)
     vectors = Vectors(samples, expected.packets, "random")
     arrays = None if coding is None else coding.arrays()

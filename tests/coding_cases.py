@@ -13,7 +13,7 @@ from kit.errors import ArtifactError
 from kit.graph.store import SCHEMA
 from kit.render.coding import coding_view
 from kit.render.environment import RUNTIME_ABI, Origin, render_template
-from kit.wire.coding import CodingModel, LevelModel, best_scale
+from kit.wire.coding import PLACES_MAX, CodingModel, LevelModel, best_scale
 from kit.wire.context import ContextNetwork
 
 
@@ -25,14 +25,14 @@ def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -
     first = np.concatenate([[0], starts, [entries]]).astype(np.uint16)
     near = int(rng.integers(1, 65))
     far = int(rng.integers(1, 5)) if first_level else 1
-    shift = int(rng.integers(0, 4))
+    shift = int(rng.integers(0, 4)) + max(0, index_bits - 10)  # so that some tables fit
     members = rng.integers(0, 16, entries).astype(np.uint8)
     rows = rng.integers(0, 16, (near * far + 1, groups)).astype(np.uint8)
     if rng.random() < 0.3:
         rows[:] = rng.choice([0, 15], rows.shape)  # as uneven as weights can be
     parts = [members[begin:end] for begin, end in itertools.pairwise(first)]
     count = -(-entries >> shift)
-    in_place = rng.random() < 0.3
+    in_place = rng.random() < 0.3 or entries > PLACES_MAX
     level = LevelModel(
         slot=np.arange(entries, dtype=np.uint16) if in_place else rng.permutation(entries).astype(np.uint16),
         first=first,

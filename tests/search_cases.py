@@ -99,7 +99,7 @@ def random_cases(seed: int, count: int, values_max: int, beams: Sequence[int] = 
     cases = []
     for number in range(count):
         while True:
-            levels, index_bits = int(rng.integers(1, 9)), int(rng.integers(1, 11))
+            levels, index_bits = int(rng.integers(1, 9)), int(rng.integers(1, 13))
             dims = int(rng.choice([1, 2, 3, 6, 7, 8, 9, 14, 15, 16, 16, 17, 24, 31, 64]))
             if levels * (dims + 1) << index_bits <= values_max:
                 break

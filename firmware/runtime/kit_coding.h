@@ -42,7 +42,7 @@ typedef struct {
 /* How the indices of one level are coded, rendered as const tables: sorted into groups, which a row of weights that the
  * context chooses codes, or a network, and within a group by weights of its own. Weights are 4-bit codes, two in a byte, the
  * first in the low half. The rendering proves that slots are a permutation, that every context has its row, and that
- * no row's frequencies exceed 2^14. */
+ * no row's frequencies exceed 2^14. More than 1024 indices are always their own places. */
 typedef struct {
     const uint8_t *slot;          /* [K], place of each index in the order of groups, its low 8 bits; null: the index */
     const uint8_t *slot_high;     /* [K / 4], bits 8 and 9 of four places in a byte; null for K <= 256 */
@@ -56,7 +56,7 @@ typedef struct {
     uint16_t start;               /* the last row: no context */
     uint8_t groups;               /* G, 1..64; 0: no model, every index is as likely */
     uint8_t far_classes;          /* 1..4; row = near class * far classes + far class */
-    uint8_t shift;                /* 0..10 */
+    uint8_t shift;                /* 0..12 */
 } kit_coding_level_t;
 
 /* State of a coder: one frame at a time. */

@@ -24,7 +24,7 @@ typedef struct {
     uint16_t packet_bytes;      /* length of a packet body, bytes; of the longest where indices are range-coded */
     uint8_t sample_bits;        /* significant bits of a sample, 8..24 */
     uint8_t lsb_bits;           /* L, 3..6: the encoder's input has 2^L LSB per unit */
-    uint8_t index_bits;         /* B = log2 K, bits per index, 1..10 */
+    uint8_t index_bits;         /* B = log2 K, bits per index, 1..12 */
     uint8_t mean_bytes;         /* bytes of the mean in the packet: 2 or 3; 0: no side information */
     uint8_t input_shaping;      /* KIT_SHAPING_NONE or KIT_SHAPING_FIRST */
     uint8_t remainder_bits;     /* Q, 0..4: fractional bits of the encoder's second input channel; 0: it has one channel */

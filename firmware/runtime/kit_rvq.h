@@ -30,7 +30,7 @@ typedef struct {
     const int32_t *axis_base;   /* [M][3], what was taken off places to make keys and sides; 0 for keys */
     const uint8_t *axis_shift;  /* [M][3], place * 2^shift is in residual units times the axis */
     const uint8_t *entry_shift; /* [M], E: an entry stands for row * 2^E, 0..15 */
-    uint16_t stored;            /* N, a multiple of 4, up to 1024 */
+    uint16_t stored;            /* N, a multiple of 4, up to 4096 */
     uint8_t dims;               /* D, 1..64: values of a latent */
     uint8_t price_dims;         /* 1: value D of a row is the root of the entry's price; or 0 */
     uint8_t stride;             /* S, 8..72 */

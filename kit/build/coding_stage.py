@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kit.build.frames import shares
 from kit.build.pipeline import Context
 from kit.build.progress import bar
-from kit.wire.coding import CODING_FILE, TABLE_BYTES_MAX, LevelModel
+from kit.wire.coding import CODING_FILE, PLACES_MAX, TABLE_BYTES_MAX, LevelModel
 
 if TYPE_CHECKING:
     from kit.reference.device_path import DevicePath
@@ -36,7 +36,8 @@ def fit_coding_model(context: Context) -> None:
         validation,
         context.config.model.index_bits,
         network=context.config.packet.context == "network",
-        in_place=context.train,  # a codebook of this run is in order; weights of the zoo may not be
+        # A codebook of this run is in order; one of the zoo may not be, but so many entries have no other model.
+        in_place=context.train or context.config.model.latent_width > PLACES_MAX,
     )
     model.save(context.folder / CODING_FILE)
     shapes = ", ".join(_shape(level) for level in model.levels)

@@ -32,6 +32,7 @@ from kit.quantize.grouping import (
 )
 from kit.wire.coding import (
     FAR_MAX,
+    PLACES_MAX,
     SCALE_BITS,
     TABLE_BYTES_MAX,
     TOTAL,
@@ -44,6 +45,9 @@ from kit.wire.coding import (
     network_cumulative,
 )
 from kit.wire.context import UNITS_MAX
+
+Clusters = dict[tuple[int, int], tuple[Labels, Labels]]
+"""Near classes and groups of a level by their numbers: shapes may differ in everything else."""
 
 _TARGETS = 24
 _ORDER_GROUPS = (64, 32)
@@ -80,7 +84,10 @@ def candidate_shapes(
     entries: int, first_level: bool, budget_bytes: int, *, in_place: bool = False, network: bool = False
 ) -> list[Shape]:
     """Shapes worth trying within ``budget_bytes``: order 0, then per groups, far and shift the most near classes; for
-    the first level, if ``network``, per groups the most units instead."""
+    the first level, if ``network``, per groups the most units instead. None where the entries are too many for a table
+    of places, which they need unless ``in_place``."""
+    if entries > PLACES_MAX and not in_place:
+        return []
     if first_level and network:
         shapes = _network_shapes(entries, budget_bytes, in_place)
     else:
@@ -144,7 +151,7 @@ def fit_coding(
         contexts: False keeps to the frequencies of each level (order 0), for comparison.
         network: a network stands for the classes of the first level.
         in_place: the codebooks are in :func:`coding_order`: groups are stretches of indices, and no table of places is
-            needed.
+            needed. Without it, levels of more than :data:`PLACES_MAX` entries are left uniform.
         table_bytes_max: flash for all levels.
 
     Raises:
@@ -179,8 +186,9 @@ def _best_level(
     """The next level's model of the fewest bits an index of the validation frames, and these."""
     number = len(levels)
     best, least = LevelModel.without_model(), float(index_bits)
+    clusters: Clusters = {}
     for shape in shapes:
-        level = _fit_level(train, number, levels, index_bits, shape)
+        level = _fit_level(train, number, levels, index_bits, shape, clusters)
         bits = mean_bits(validation, number, [*levels, level])
         if bits < least:
             best, least = level, bits
@@ -201,7 +209,7 @@ def coding_order(train: NDArray[np.uint16], index_bits: int) -> NDArray[np.int64
     entries = 1 << index_bits
     for number in range(train.shape[2]):
         groups = min(_ORDER_GROUPS[min(number, 1)], entries)
-        levels.append(_fit_level(train, number, levels, index_bits, Shape(groups, min(_ORDER_CLASSES, entries))))
+        levels.append(_fit_level(train, number, levels, index_bits, Shape(groups, min(_ORDER_CLASSES, entries)), {}))
     return np.stack([np.argsort(level.slot).astype(np.int64) for level in levels])
 
 
@@ -256,13 +264,15 @@ def _conditioning(indices: NDArray[np.uint16], number: int) -> tuple[Labels, Lab
 
 
 def _fit_level(
-    train: NDArray[np.uint16], number: int, before: list[LevelModel], index_bits: int, shape: Shape
+    train: NDArray[np.uint16], number: int, before: list[LevelModel], index_bits: int, shape: Shape, clusters: Clusters
 ) -> LevelModel:
-    """Tables of one level in one shape."""
+    """Tables of one level in one shape; ``clusters`` are those of the level so far, which grow by the shape's."""
     entries = 1 << index_bits
     target = train[:, :, number].astype(np.int64)
     near, far = _conditioning(train, number)
-    nears, groups = _classes(target, near, entries, shape)
+    if (shape.near, shape.groups) not in clusters:
+        clusters[shape.near, shape.groups] = _classes(target, near, entries, shape)
+    nears, groups = clusters[shape.near, shape.groups]
     fars = np.zeros(entries, np.int64)
     if shape.far > 1:
         both = far >= 0

@@ -21,6 +21,10 @@ Books = NDArray[np.float64]
 Prices = NDArray[np.float64]
 
 BLOCK_ROWS = 16384
+"""Latents worked on at a time, at most."""
+
+BLOCK_COSTS = 1 << 24
+"""Costs that are compared at a time: latents and entries multiplied."""
 
 STEERED_ROWS = 40960
 """Latents that a price is steered on: of more, every so many."""
@@ -63,8 +67,9 @@ def level_search(
     rows, found = latents.astype(np.float64), []
     if beam > 1:
         return beam_indices(rows, books, price, beam)
-    for start in range(0, len(latents), BLOCK_ROWS):
-        residual, chosen = rows[start : start + BLOCK_ROWS], []
+    step = max(1, min(BLOCK_ROWS, BLOCK_COSTS // books.shape[1]))
+    for start in range(0, len(latents), step):
+        residual, chosen = rows[start : start + step], []
         for level, book in enumerate(books):
             cost = np.square(book).sum(axis=1) if price is None else np.square(book).sum(axis=1) + price[level]
             chosen.append(np.argmin(cost - 2.0 * residual @ book.T, axis=1))

@@ -18,6 +18,8 @@ FRAME_KINDS = (
 )  # fmt: skip
 """What :func:`random_frames` can make; all but ``ppg`` and ``noise`` are extremes."""
 
+DIFFERENCES_MAX = 1 << 22
+"""Differences between latents and entries of a random codebook that are worked on at a time."""
 
 REMAINDER_BITS = 3
 """Of the frames whose latents make a codebook, where the encoder reads remainders; the graph does not know its own."""
@@ -47,8 +49,9 @@ def random_codebook(
     levels, prices = [], np.zeros((M, K, int(priced)))
     for level in range(M):
         entries = residual[rng.integers(0, len(residual), K)] + rng.normal(0, 0.5, (K, dims))
-        nearest = ((residual[:, None] - entries[None, :]) ** 2).sum(axis=2).argmin(axis=1)
-        residual = residual - entries[nearest]
+        parts = np.array_split(residual, -(-residual.size * K // DIFFERENCES_MAX))
+        nearest = [((part[:, None] - entries[None, :]) ** 2).sum(axis=2).argmin(axis=1) for part in parts]
+        residual = residual - entries[np.concatenate(nearest)]
         levels.append(entries)
         if priced:
             distortion = float((residual**2).sum(axis=1).mean())

@@ -11,10 +11,10 @@ from kit.errors import ShapeError
 from kit.graph.codebook import IntegerCodebook
 
 BLOCK_ROWS = 512
-"""Latent positions worked on at a time, so that their distances stay in cache."""
+"""Latent positions worked on at a time, at most."""
 
 BLOCK_COSTS = 1 << 19
-"""Costs of an M-best search that are compared at a time: rows, paths and entries multiplied."""
+"""Costs that are compared at a time, so that they stay in cache: rows, paths and entries multiplied."""
 
 
 def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.uint16]:
@@ -43,8 +43,9 @@ def search(latents: NDArray[np.int8], codebook: IntegerCodebook) -> NDArray[np.u
     if codebook.beam > 1:
         found = _beam_rows(rows, codebook)
     else:
-        starts = range(0, max(1, len(rows)), BLOCK_ROWS)
-        found = np.concatenate([_search_rows(rows[at : at + BLOCK_ROWS], codebook) for at in starts])
+        step = max(1, min(BLOCK_ROWS, BLOCK_COSTS // codebook.num_entries))
+        starts = range(0, max(1, len(rows)), step)
+        found = np.concatenate([_search_rows(rows[at : at + step], codebook) for at in starts])
     return found.reshape(frames, positions, codebook.num_levels)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.config import Config
+from kit.config import INDEX_BITS_MAX, Config
 from kit.errors import ArtifactError
 from kit.files import read_npz, write_npz
 from kit.wire.context import ARRAYS as NETWORK_ARRAYS
@@ -35,6 +35,8 @@ NETWORK_SCALE_BITS = 16
 GROUPS_MAX, NEAR_MAX, FAR_MAX = 64, 64, 4
 TABLE_BYTES_MAX = 4096
 """Flash that all tables of a model may take."""
+PLACES_MAX = 1024
+"""Most entries that a device can have a table of places for; of more, each index is its own place."""
 
 WEIGHTS = np.array([0] + [(2 + (code & 1)) << (code >> 1) for code in range(1, 16)], np.int64)
 """Weight of each 4-bit code: 0, then steps of 4/3 and 3/2 in turn from 3 to 384."""
@@ -74,7 +76,8 @@ class LevelModel:
 
     Attributes:
         slot: uint16[K], place of each index in the order of groups, each once. Where all are in place already, a device
-            needs no table of them.
+            needs no table of them. More than :data:`PLACES_MAX` may be elsewhere while a codebook is brought into
+            order, but in no model.
         first: uint16[G + 1], first slot of each group; every group has a member, the last entry is K.
         members: uint8[K], code 0..15 of each slot's weight within its group.
         member_scale: uint16[G].
@@ -141,7 +144,8 @@ class LevelModel:
     def _problem(self) -> str:
         """What contradicts the description of the attributes; empty where nothing does."""
         entries, groups, starts = len(self.slot), self.groups, self.first.astype(np.int64)
-        if not 1 <= groups <= min(GROUPS_MAX, entries) or entries & (entries - 1) or not 2 <= entries <= 1024:
+        sizes = [1 << bits for bits in range(1, INDEX_BITS_MAX + 1)]
+        if entries not in sizes or not 1 <= groups <= min(GROUPS_MAX, entries):
             return f"{groups} groups of {entries} entries"
         if not np.array_equal(np.sort(self.slot), np.arange(entries)):
             return "slots are no permutation"
@@ -163,7 +167,7 @@ class LevelModel:
 
     def _row_problem(self) -> str:
         entries, groups = len(self.slot), self.groups
-        if not 1 <= self.far <= FAR_MAX or not 0 <= self.shift <= 10:
+        if not 1 <= self.far <= FAR_MAX or not 0 <= self.shift <= INDEX_BITS_MAX:
             return f"far {self.far}, shift {self.shift}"
         if len(self.context) != -(-entries >> self.shift):
             return f"{len(self.context)} context classes for {entries} entries"
@@ -235,19 +239,26 @@ class CodingModel:
         levels: of each level, the first one first.
 
     Raises:
-        ArtifactError: a level of another K, or tables larger than :data:`TABLE_BYTES_MAX`.
+        ArtifactError: a level of another K, places for more than :data:`PLACES_MAX` entries, or tables larger than
+            :data:`TABLE_BYTES_MAX`.
     """
 
     index_bits: int
     levels: tuple[LevelModel, ...]
 
     def __post_init__(self) -> None:
-        if not 1 <= self.index_bits <= 10 or not 1 <= len(self.levels) <= 8:
+        if not 1 <= self.index_bits <= INDEX_BITS_MAX or not 1 <= len(self.levels) <= 8:
             raise ArtifactError(f"coding model of {len(self.levels)} levels, {self.index_bits} bits an index", _REBUILD)
         for number, level in enumerate(self.levels):
             if not level.uniform and len(level.slot) != 1 << self.index_bits:
                 raise ArtifactError(
                     f"coding model: level {number} has {len(level.slot)} entries, not {1 << self.index_bits}", _REBUILD
+                )
+            if not level.in_place and len(level.slot) > PLACES_MAX:
+                raise ArtifactError(
+                    f"coding model: level {number} moves its {len(level.slot)} entries to other places, of which a "
+                    f"device has tables for {PLACES_MAX} at most",
+                    "fit it to a codebook in coding order: rebuild with kit build-firmware --train",
                 )
             if number > 0 and level.far != 1:
                 raise ArtifactError(f"coding model: level {number} has {level.far} far classes, not 1", _REBUILD)
@@ -335,3 +346,4 @@ def load_coding(config: Config, folder: Path) -> CodingModel | None:
 
 assert {each[0] for each in _ARRAYS} <= {field.name for field in fields(LevelModel)}
 assert TOTAL_BITS + NETWORK_SCALE_BITS < 32
+assert INDEX_BITS_MAX < TOTAL_BITS

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.config import Config
+from kit.config import INDEX_BITS_MAX, Config
 from kit.errors import ShapeError
 from kit.wire.bits import pack_indices, packed_bytes, unpack_indices
 from kit.wire.coding import CodingModel
@@ -88,7 +88,7 @@ class PacketLayout:
             "sample_bits": (8, 24),
             "latent_positions": (1, 0xFFFF),
             "num_levels": (1, 0xFF),
-            "index_bits": (1, 10),
+            "index_bits": (1, INDEX_BITS_MAX),
             "frames_per_packet": (1, FRAMES_PER_PACKET_MAX),
         }
         for name, (low, high) in bounds.items():

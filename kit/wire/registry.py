@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kit.config import INDEX_BITS_MAX
+
 PROTOCOL_VERSION = 2
 """Raised whenever a byte changes its meaning; host and device refuse each other when it differs."""
 
@@ -167,7 +169,7 @@ MESSAGES: tuple[Message, ...] = (
             Field("latent_positions", "u16", "P, latent positions of a frame", low=1),
             Field("embedding_dim", "u8", "D, values of a latent", low=1),
             Field("num_levels", "u8", "M, RVQ levels", low=1),
-            Field("index_bits", "u8", "B, bits of an index", "bits", low=1, high=10),
+            Field("index_bits", "u8", "B, bits of an index", "bits", low=1, high=INDEX_BITS_MAX),
             Field("packet_bytes", "u16", "length of a packet body, the longest of range-coded ones", "bytes",
                   low=1),
             Field("embedded_frames", "u16", "frames of the embedded recording", "frames"),

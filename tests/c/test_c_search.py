@@ -79,6 +79,7 @@ def test_beams_of_random_codebooks(compiler: str, flags: tuple[str, ...], tmp_pa
     [
         *[(1, 2, 1), (8, 1024, 64), (2, 1024, 3), (8, 2, 64)],
         *[(4, 64, 6), (2, 256, 16), (2, 1024, 14), (2, 64, 15), (3, 512, 15), (2, 1024, 15)],
+        *[(2, 2048, 7), (8, 4096, 8)],
     ],
     ids=str,
 )
@@ -89,7 +90,9 @@ def test_extreme_shapes(shape: tuple[int, int, int], bits: int, tmp_path: Path) 
     run_native(program, tmp_path, [make_case(rng, kind, shape, bits, priced=True) for kind in KINDS])
 
 
-@pytest.mark.parametrize("shape", [(8, 1024, 64), (8, 2, 64), (2, 512, 14), (3, 4, 1), (8, 2, 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(8, 1024, 64), (8, 2, 64), (2, 512, 14), (3, 4, 1), (8, 2, 1), (2, 4096, 7)], ids=str
+)
 def test_beams_of_extreme_shapes(shape: tuple[int, int, int], tmp_path: Path) -> None:
     program = build_native("gcc", tmp_path, "narrow", beam=True)
     rng = np.random.default_rng(seed() + 2)

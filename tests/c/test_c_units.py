@@ -93,7 +93,7 @@ def check_normalise(program: Path, samples: int, bits: int, sample_bits: int) ->
         assert np.array_equal(y, want.y)
 
 
-@pytest.mark.parametrize("bits", range(1, 11))
+@pytest.mark.parametrize("bits", range(1, 13))
 def test_pack(narrow: Path, bits: int) -> None:
     values = np.random.default_rng(bits).integers(0, 1 << bits, 77).astype(np.uint16)
     want = pack_indices(values, bits).tobytes()

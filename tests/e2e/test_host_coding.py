@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from kit.host.capture_reader import CaptureReader
 from kit.host.emulator import start_native
 from kit.host.link import Link
 from kit.host.validate import random_frames, validate, vector_frames
+from kit.quantize.coding import Shape, candidate_shapes
 from kit.wire.bare import split_bare
-from kit.wire.coding import CODING_FILE
+from kit.wire.coding import CODING_FILE, PLACES_MAX
 from tests.c_support import AOT, APP_SOURCES, C_TESTS, CODEC_SOURCES, RUNTIME, compile_c, render_random, run_c
 from tests.firmware_folder import make_firmware
 from tests.models import tiny_config
@@ -89,11 +91,21 @@ def test_emulated_boards(board: str, predictor: str, tmp_path: Path) -> None:
     assert report.passed, report.outcomes
 
 
-@pytest.mark.parametrize("frames_per_packet", [1, 2])
-def test_bare_packets_from_the_device_code(frames_per_packet: int, tmp_path: Path) -> None:
+def first_shape(*sizes: Any, **options: Any) -> list[Shape]:
+    """Frequencies alone: contexts of many entries take long to find."""
+    return candidate_shapes(*sizes, **options)[:1]
+
+
+@pytest.mark.parametrize(("frames_per_packet", "latent_width"), [(1, 16), (2, 16), (2, 2048)])
+def test_bare_packets_from_the_device_code(
+    frames_per_packet: int, latent_width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     packet = {"coding": "range", "frames_per_packet": frames_per_packet}
-    config = tiny_config(packet=packet, firmware={"embedded_frames": 8})
+    config = tiny_config(packet=packet, model={"latent_width": latent_width}, firmware={"embedded_frames": 8})
+    if latent_width > PLACES_MAX:
+        monkeypatch.setattr("kit.quantize.coding.candidate_shapes", first_shape)
     rendered = render_random(config, tmp_path / "generated", seed())
+    assert rendered.coding is not None and rendered.coding.table_bytes > 0
     sources = [*CODEC_SOURCES, *APP_SOURCES, *sorted(rendered.folder.glob("*.c"))]
     sources += [C_TESTS / "fake_port.c", C_TESTS / "bare_packet_main.c"]
     program = compile_c("gcc", sources, (RUNTIME, AOT, rendered.folder, C_TESTS), tmp_path / "bare_packet")
@@ -107,6 +119,13 @@ def test_bare_packets_from_the_device_code(frames_per_packet: int, tmp_path: Pat
     assert np.array_equal(frames, rendered.expected.packets[:8])
     with pytest.raises(ShapeError, match="in whole"):
         list(split_bare(data[:-1], layout))
+
+
+def test_a_random_firmware_of_many_entries_has_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.quantize.coding.candidate_shapes", first_shape)
+    firmware = make_firmware(tmp_path / "build", packet={"coding": "range"}, model={"latent_width": 2048})
+    assert firmware.coding is not None and firmware.layout.index_bits == 11
+    assert all(level.in_place and not level.uniform for level in firmware.coding.levels)
 
 
 def test_a_build_without_its_coding_model_is_refused(tmp_path: Path) -> None:

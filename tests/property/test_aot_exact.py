@@ -81,6 +81,15 @@ BUILDS: dict[str, dict[str, Any]] = {
         "model": {"embedding_dim": 6, "latent_width": 4, "num_levels": 5, "num_stages": 5},
         "quantize": {"codebook_bits": 16},
     },
+    "many_entries": {
+        "signal": {"frame_samples": 128},
+        "model": {"latent_width": 4096, "num_levels": 2},
+        "quantize": {"latent_copies": 2, "codebook_bits": 16},
+    },
+    "beam_of_many_entries": {
+        "model": {"latent_width": 2048, "num_levels": 2, "embedding_dim": 6},
+        "quantize": {"beam": 4},
+    },
 }
 
 

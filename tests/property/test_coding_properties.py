@@ -12,7 +12,7 @@ from kit.wire.range_coder import encode
 from tests.coding_cases import likely_indices, random_model
 
 SIZES = st.tuples(
-    st.integers(1, 10), st.integers(1, 4), st.integers(1, 30), st.integers(0, 2**32 - 1), st.integers(1, 4),
+    st.integers(1, 12), st.integers(1, 4), st.integers(1, 30), st.integers(0, 2**32 - 1), st.integers(1, 4),
     st.booleans(),
 )  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_damage_costs_at_most_two_messages(drawn: tuple[str, dict[str, Value]], 
 
 
 @given(
-    st.integers(1, 40), st.integers(1, 8), st.integers(1, 10), st.sampled_from([8, 12, 16, 18, 24]), st.booleans(),
+    st.integers(1, 40), st.integers(1, 8), st.integers(1, 12), st.sampled_from([8, 12, 16, 18, 24]), st.booleans(),
     st.integers(0, 5), st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_packets_round_trip(p: int, m: int, bits: int, sample_bits: int, side: bool, count: int, seed: int) -> None:

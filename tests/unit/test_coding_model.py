@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +79,76 @@ def test_two_levels_of_1024_entries_both_get_a_model() -> None:
     assert any(shape.near > 1 for shape in candidate_shapes(1024, True, TABLE_BYTES_MAX // 2))
 
 
-@pytest.mark.parametrize("entries_", [2, 16, 256, 1024])
+@pytest.mark.parametrize("entries_", [2, 16, 256, 1024, 2048, 4096])
 def test_shapes_fit_their_budget(entries_: int) -> None:
-    for budget in (0, 700, 2048, 4096):
-        for shape in candidate_shapes(entries_, True, budget):
+    for budget, in_place in itertools.product((0, 700, 2048, 4096), (False, True)):
+        for shape in candidate_shapes(entries_, True, budget, in_place=in_place):
             assert shape.table_bytes(entries_) <= budget and shape.groups <= entries_
+
+
+@pytest.mark.parametrize(("entries_", "budgets"), [(2048, (2048, 2662, 4096)), (4096, (2662, 4096))])
+def test_many_entries_have_shapes_in_their_places_only(entries_: int, budgets: tuple[int, ...]) -> None:
+    for budget, network in itertools.product(budgets, (False, True)):
+        found = candidate_shapes(entries_, True, budget, in_place=True, network=network)
+        assert any(shape.near > 1 for shape in found) and all((shape.network is not None) == network for shape in found)
+        assert any(shape.near > 1 for shape in candidate_shapes(entries_, False, budget, in_place=True))
+        assert not candidate_shapes(entries_, True, budget, network=network)
+
+
+@pytest.mark.parametrize(("bits", "uniform"), [(11, [False, False]), (12, [True, False])])
+def test_many_entries_are_coded_in_their_places_or_uniformly(bits: int, uniform: list[bool], tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed())
+    skewed = np.minimum(rng.geometric(0.01, (150, 20, 2)), 1 << bits) - 1
+    skewed[0, 0] = (1 << bits) - 1
+    indices = skewed.astype(np.uint16)
+    model = fit_coding(indices, indices, bits, contexts=False, in_place=True)
+    assert [level.uniform for level in model.levels] == uniform and model.table_bytes <= TABLE_BYTES_MAX
+    model.save(tmp_path / "coding.npz")
+    elsewhere = fit_coding(indices, indices, bits, contexts=False)
+    assert elsewhere.table_bytes == 0
+    for each in (model, CodingModel.load(tmp_path / "coding.npz"), elsewhere):
+        layout = PacketLayout(64, 16, 20, 2, bits, True, coding="range", model=each)
+        rows = layout.pack_batch(indices, np.zeros(150, np.int16), np.zeros(150, np.uint8))
+        assert np.array_equal(layout.unpack_batch(rows).indices, indices)
+        saved = layout.frame_bytes - layout._lengths(rows).mean()
+        assert saved > 0.1 * layout.index_bytes if each is not elsewhere else saved < 1
+
+
+@pytest.mark.parametrize("bits", [10, 11, 12])
+def test_no_device_has_a_table_of_places_for_many_entries(bits: int, tmp_path: Path) -> None:
+    entries_ = 1 << bits
+    arrays: dict[str, Any] = {
+        "first": np.array([0, entries_], np.uint16),
+        "members": np.ones(entries_, np.uint8),
+        "member_scale": np.array([1], np.uint16),
+        "context": np.zeros(1, np.uint8),
+        "rows": np.ones((2, 1), np.uint8),
+        "row_scale": np.ones(2, np.uint16),
+        "shift": bits,
+    }
+    own = np.arange(entries_, dtype=np.uint16)
+    CodingModel(bits, (LevelModel(slot=own, **arrays),)).save(tmp_path / "coding.npz")
+    moved = LevelModel(slot=own[::-1].copy(), **arrays)  # as long as a codebook is brought into order
+    if bits == 10:
+        assert coding_view(CodingModel(bits, (moved,)), "ppg") is not None
+        return
+    with pytest.raises(ArtifactError, match=f"level 0 moves its {entries_} entries .* tables for 1024 at most"):
+        CodingModel(bits, (moved,))
+    files = dict(np.load(tmp_path / "coding.npz"))
+    np.savez(tmp_path / "other.npz", **{**files, "level0_slot": moved.slot})
+    with pytest.raises(ArtifactError, match=f"level 0 moves its {entries_} entries"):
+        CodingModel.load(tmp_path / "other.npz")
+    with pytest.raises(ArtifactError, match="1 groups of 8192 entries"):
+        replace(moved, slot=np.arange(8192, dtype=np.uint16))
+    with pytest.raises(ArtifactError, match="far 1, shift 13"):
+        replace(moved, shift=13)
+    with pytest.raises(ArtifactError, match="13 bits an index"):
+        CodingModel(13, (LevelModel.without_model(),))
 
 
 def test_table_bytes_are_those_rendered() -> None:
     rng = np.random.default_rng(seed())
-    for bits in (1, 4, 8, 10):
+    for bits in (1, 4, 8, 10, 11, 12):
         model = random_model(rng, 3, bits)
         view = coding_view(model, "ppg")
         assert view is not None and view.bytes == model.table_bytes

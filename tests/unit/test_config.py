@@ -60,6 +60,13 @@ def test_model_section_has_the_described_keys_and_defaults() -> None:
     }
 
 
+@pytest.mark.parametrize("bits", [1, 10, 11, 12])
+def test_latent_width_is_a_power_of_two_up_to_4096(bits: int) -> None:
+    model = {"latent_width": 1 << bits, "num_levels": 8}
+    config = parse_config({"name": "x", "model": model, "train": {"rate_bits": 8.0 * bits}})
+    assert config.model.index_bits == bits and config.train.rate_bits == 8 * bits
+
+
 def test_build_and_config_hashes_do_not_know_the_decoder() -> None:
     from kit.render.environment import config_hash
 
@@ -97,6 +104,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"modle": {}}, ["modle", "unknown key", "model"]),
     ({"model": {"latent_widht": 256}}, ["model.latent_widht", "256", "latent_width"]),
     ({"model": {"latent_width": 300}}, ["model.latent_width = 300", "power of two", "nearest valid: 256"]),
+    ({"model": {"latent_width": 8192}}, ["model.latent_width = 8192", "2..4096", "nearest valid: 4096"]),
     ({"model": {"num_levels": 0}}, ["model.num_levels = 0", "nearest valid: 1"]),
     ({"model": {"num_levels": "2"}}, ["model.num_levels = '2'", "integer"]),
     ({"model": {"beta": -0.1}}, ["model.beta", "nearest valid: 0"]),

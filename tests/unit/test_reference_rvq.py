@@ -63,6 +63,8 @@ def test_equals_brute_force_within_the_proven_bounds(
         assert got[at].tolist() == indices
         assert residual <= max(bounds.residual)
         assert distance <= max(bounds.distance)
+    monkeypatch.setattr(rvq, "BLOCK_COSTS", 3 * 16)
+    assert np.array_equal(search(latents, codebook), got)
 
 
 def plain_beam(latent: list[int], codebook: IntegerCodebook) -> tuple[list[int], int]:

@@ -15,7 +15,7 @@ from tests.support import seed
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(1, 2, 1), (2, 4, 3), (3, 64, 16), (1, 1024, 9)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 2, 1), (2, 4, 3), (3, 64, 16), (1, 1024, 9), (2, 4096, 5)], ids=str)
 def test_tables_describe_the_codebook(shape: tuple[int, int, int], kind: str, bits: int) -> None:
     codebook = make_case(np.random.default_rng(seed()), kind, shape, bits).codebook
     tables = search_tables(codebook)  # checks itself

@@ -12,7 +12,7 @@ from kit.errors import ShapeError
 from kit.wire.bits import pack_indices, packed_bytes, unpack_indices
 from kit.wire.framing import Deframer, frame
 from kit.wire.messages import Hello, TailSizes, WireError, crc16, crc32, decode, encode
-from kit.wire.packet import PacketLayout
+from kit.wire.packet import Coding, PacketLayout
 from kit.wire.registry import PROTOCOL_VERSION
 from tests.fake_device import HELLO
 
@@ -192,6 +192,18 @@ def test_a_hello_of_another_version_is_recognised_whatever_its_length(length: in
     assert deframer.other_protocol == PROTOCOL_VERSION - 1 and deframer.counters.bad_length == 1
     deframer.feed(frame(with_crc(bytes([0x81, 7, PROTOCOL_VERSION]) + bytes(length - 3))))
     assert deframer.other_protocol == PROTOCOL_VERSION - 1
+
+
+@pytest.mark.parametrize("coding", ["fixed", "range"])
+def test_a_hello_announces_indices_of_up_to_12_bits(coding: Coding) -> None:
+    layout = replace(HELLO.layout, index_bits=12, coding=coding)
+    sizes = {"packet_bytes": layout.body_bytes, "frame_bytes": layout.frame_bytes}
+    hello = replace(HELLO, index_bits=12, coding=coding, **sizes)
+    assert Hello.from_message(decode(hello.to_message(1))).layout == layout and layout.index_bytes == 12
+    with pytest.raises(WireError, match=r"HELLO\.index_bits = 13: want an integer in 1\.\.12"):
+        replace(hello, index_bits=13).to_message(1)
+    with pytest.raises(ShapeError, match=r"index_bits = 13 is outside 1\.\.12"):
+        replace(layout, index_bits=13)
 
 
 def test_hello_fields_that_came_with_protocol_2_have_the_meaning_of_protocol_1() -> None:
