@@ -337,7 +337,7 @@ class PacketConfig(Section):
     """Indices in B bits each, or range-coded: fewer bytes, of a number that varies from frame to frame."""
     context: Literal["classes", "network"] = "classes"
     """What predicts the next index of the first level, where they are range-coded: classes of the two before it, or a
-    network that reads the eight before it."""
+    recurrent network that remembers of all before it what tells about the next."""
 
     @model_validator(mode="after")
     def _context(self) -> PacketConfig:

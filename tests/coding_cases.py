@@ -49,8 +49,7 @@ def random_level(rng: np.random.Generator, index_bits: int, first_level: bool) -
 
 def with_network(rng: np.random.Generator, level: LevelModel) -> LevelModel:
     """The level with a network of any size, of small weights or of the largest there are, in the place of its rows."""
-    width = int(rng.integers(1, 5))
-    past, units, groups = int(rng.integers(1, 9)), int(rng.integers(1, 33)), level.groups
+    width, units, groups = int(rng.integers(1, 9)), int(rng.integers(1, 33)), level.groups
 
     def some(dtype: type, *shape: int) -> NDArray[np.int8]:
         limits = np.iinfo(dtype)
@@ -60,8 +59,8 @@ def with_network(rng: np.random.Generator, level: LevelModel) -> LevelModel:
 
     network = ContextNetwork(
         embedding=some(np.int8, groups + 1, width),
-        hidden=some(np.int8, units, past * width),
-        hidden_bias=some(np.int16, units).astype(np.int16),
+        recurrent=some(np.int8, units, width + units),
+        unit_bias=some(np.int16, units).astype(np.int16),
         output=some(np.int8, groups, units),
         output_bias=some(np.int16, groups).astype(np.int16),
     )

@@ -22,7 +22,8 @@ void kit_coder_begin(kit_coder_t *coder, const kit_coding_level_t *levels, uint8
     coder->far_class = 0;
     coder->started = 0;
 #if KIT_CODING_NETWORK
-    memset(coder->past, levels[0].groups, sizeof coder->past);
+    coder->before = levels[0].groups;
+    memset(coder->units, 0, sizeof coder->units);
 #else
     (void)levels;
 #endif
@@ -126,8 +127,7 @@ static void remember(kit_coder_t *coder, const kit_coding_level_t *level, uint8_
     }
 #if KIT_CODING_NETWORK
     if (level->network != NULL) {
-        memmove(coder->past + 1, coder->past, sizeof coder->past - 1u);
-        coder->past[0] = (uint8_t)group;
+        coder->before = (uint8_t)group;
         return;
     }
 #endif
@@ -145,7 +145,8 @@ static void put_group(kit_coder_t *coder, const kit_coding_level_t *level, uint8
     if (level->network != NULL) {
         uint32_t begin;
         uint32_t end;
-        kit_coding_predict(level->network, coder->past, level->groups, group, &begin, &end);
+        kit_coding_step(level->network, coder->before, coder->units);
+        kit_coding_predict(level->network, coder->units, level->groups, group, &begin, &end);
         narrow(coder, begin, end - begin);
         return;
     }

@@ -23,19 +23,17 @@ extern "C" {
 #define KIT_CODING_TOTAL_BITS 14u /* frequencies of a row sum to at most 2^14 */
 #define KIT_CODING_SCALE_BITS 10u /* a scale counts in units of 2^-10 */
 #define KIT_CODING_GROUPS_MAX 64u
-#define KIT_CODING_PAST_MAX 8u   /* positions that a network looks back at */
+#define KIT_CODING_WIDTH_MAX 8u
 #define KIT_CODING_UNITS_MAX 32u
-#define KIT_CODING_INPUTS_MAX 32u
 
-/* Weighs the groups of the next index of the first level by the groups of the indices before. */
+/* Weighs the groups of the next index of the first level by the groups of the indices before: a recurrent network. */
 typedef struct {
     const int8_t *embedding;    /* [G + 1][width], vector of each group, and of no group */
-    const int8_t *hidden;       /* [units][past * width], from the vectors of the positions before, the latest first */
-    const int16_t *hidden_bias; /* [units] */
+    const int8_t *recurrent;    /* [units][width + units], from the vector of the group before and from the units there */
+    const int16_t *unit_bias;   /* [units] */
     const int8_t *output;       /* [G][units] */
     const int16_t *output_bias; /* [G] */
-    uint8_t past;               /* 1..8 */
-    uint8_t width;              /* past * width <= 32 */
+    uint8_t width;              /* 1..8 */
     uint8_t units;              /* 1..32 */
 } kit_coding_network_t;
 
@@ -71,7 +69,8 @@ typedef struct {
     uint8_t far_class; /* far class of the first level's index two positions before */
     uint8_t started;   /* a position was coded */
 #if KIT_CODING_NETWORK
-    uint8_t past[KIT_CODING_PAST_MAX]; /* groups of the first level's indices before, the latest first; or G */
+    uint8_t before;                     /* group of the first level's index one position before; G: none */
+    int8_t units[KIT_CODING_UNITS_MAX]; /* what the network's units give at the latest position */
 #endif
 } kit_coder_t;
 

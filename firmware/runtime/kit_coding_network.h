@@ -1,5 +1,5 @@
-/* The network that weighs the groups of the first level by those of the positions before (NUMERICS.md section 7.4). Included
- * by kit_coding.c alone. */
+/* The recurrent network that weighs the groups of the first level by those of the positions before (NUMERICS.md section
+ * 7.4). Included by kit_coding.c alone. */
 #ifndef KIT_CODING_NETWORK_H
 #define KIT_CODING_NETWORK_H
 
@@ -16,7 +16,7 @@
 #endif
 
 #define KIT_CODING_STEPS_MAX 255
-#define KIT_CODING_UNIT_SHIFT 6u  /* from products of vectors and weights to what a unit gives */
+#define KIT_CODING_UNIT_SHIFT 6u  /* from products of inputs and weights to what a unit gives */
 #define KIT_CODING_LOGIT_SHIFT 6u /* from products of units and weights to sixteenths of a bit */
 #define KIT_CODING_NETWORK_SCALE_BITS 16u
 
@@ -53,17 +53,17 @@ static inline int32_t kit_coding_dot(int32_t sum, const int8_t *a, const int8_t 
     return sum;
 }
 
-/* What the units give, 0 .. 127 each. */
-static inline void kit_coding_units(const kit_coding_network_t *network, const uint8_t *past, int8_t *units)
+/* What the units give at the next position, 0 .. 127 each: `units` holds what they gave at the position before, whose
+ * group is `before`. */
+static inline void kit_coding_step(const kit_coding_network_t *network, unsigned before, int8_t *units)
 {
-    int8_t inputs[KIT_CODING_INPUTS_MAX];
+    int8_t inputs[KIT_CODING_WIDTH_MAX + KIT_CODING_UNITS_MAX];
     const unsigned width = network->width;
-    const unsigned count = network->past * width;
-    for (unsigned back = 0; back < network->past; back++) {
-        memcpy(inputs + back * width, network->embedding + past[back] * width, width);
-    }
+    const unsigned count = width + network->units;
+    memcpy(inputs, network->embedding + before * width, width);
+    memcpy(inputs + width, units, network->units);
     for (unsigned unit = 0; unit < network->units; unit++) {
-        const int32_t sum = kit_coding_dot(network->hidden_bias[unit], network->hidden + unit * count, inputs, count);
+        const int32_t sum = kit_coding_dot(network->unit_bias[unit], network->recurrent + unit * count, inputs, count);
         units[unit] = (int8_t)kit_clamp32(kit_asr32(sum, KIT_CODING_UNIT_SHIFT), 0, INT8_MAX);
     }
 }
@@ -86,18 +86,15 @@ static inline uint32_t kit_coding_weight(int32_t below)
     return (uint32_t)MANTISSAS[steps & 15u] >> (steps >> 4);
 }
 
-/* Where the part of `group` among `groups` begins and ends, in units of 2^-14. `past` holds the groups of the positions
- * before, the latest first. */
-static inline void kit_coding_predict(const kit_coding_network_t *network, const uint8_t *past, unsigned groups,
+/* Where the part of `group` among `groups` begins and ends, in units of 2^-14. */
+static inline void kit_coding_predict(const kit_coding_network_t *network, const int8_t *units, unsigned groups,
                                       unsigned group, uint32_t *begin, uint32_t *end)
 {
-    int8_t units[KIT_CODING_UNITS_MAX];
     int16_t logits[KIT_CODING_GROUPS_MAX];
     int16_t best = INT16_MIN;
     uint32_t below = 0;
     uint32_t total = 0;
     uint32_t own = 0;
-    kit_coding_units(network, past, units);
     for (unsigned i = 0; i < groups; i++) {
         logits[i] = kit_coding_logit(network, units, i);
         best = logits[i] > best ? logits[i] : best;

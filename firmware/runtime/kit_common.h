@@ -8,7 +8,7 @@
 
 /* Raised whenever a rendered table or the layout of a structure that rendered code names changes its meaning.
  * Every rendered file was made for one number and refuses any other. */
-#define KIT_RUNTIME_ABI 7
+#define KIT_RUNTIME_ABI 8
 
 /* Channels of the encoder's input, at most: a sample's value, and what its rounding leaves. */
 #define KIT_INPUT_CHANNELS_MAX 2

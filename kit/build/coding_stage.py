@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from kit.reference.device_path import DevicePath
 
 TRAINING_FRAMES = 24576
-"""Random training windows the model is fitted to, drawn from each dataset by its weight."""
+"""Random training windows the model is fitted to, in equal parts of each dataset: what training dwells on is no reason
+for longer packets of the others."""
 VALIDATION_FRAMES = 4096
 """Validation frames that decide between shapes of its tables, in equal parts of each dataset."""
 MEASURED_FRAMES = 1024
@@ -29,7 +30,8 @@ def fit_coding_model(context: Context) -> None:
     from kit.quantize.coding import fit_coding
 
     path = context.device_path(packets=False)
-    train = _indices(path, training_frames(context.dataset, context.config, TRAINING_FRAMES), "training windows")
+    windows = training_frames(context.dataset, context.config, TRAINING_FRAMES, weighted=False)
+    train = _indices(path, windows, "training windows")
     validation = _indices(path, shares(context.dataset, "val", VALIDATION_FRAMES), "validation frames")
     model = fit_coding(
         train,

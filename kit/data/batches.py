@@ -94,8 +94,11 @@ class CropTable:
         return np.searchsorted(self.before, ordinal, side="right") - 1, ordinal
 
 
-def crop_table(dataset: Dataset, random_crop: bool) -> CropTable:
+def crop_table(dataset: Dataset, random_crop: bool, *, weighted: bool = True) -> CropTable:
     """Starts that training may draw: every gated one, or only the non-overlapping frames.
+
+    Args:
+        weighted: draw from datasets by their weights; otherwise from each as often.
 
     Raises:
         DataError: no training window in any dataset.
@@ -111,7 +114,7 @@ def crop_table(dataset: Dataset, random_crop: bool) -> CropTable:
             lengths.append(length)
             size += int(length.sum())
         if size:
-            weights.append(dataset.weights[name])
+            weights.append(dataset.weights[name] if weighted else 1.0)
             sizes.append(size)
     if not sizes:
         raise DataError(
@@ -158,13 +161,16 @@ def _generator(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-def training_frames(dataset: Dataset, config: Config, count: int) -> Samples:
+def training_frames(dataset: Dataset, config: Config, count: int, *, weighted: bool = True) -> Samples:
     """``count`` raw training windows, drawn like those of a batch: integers [count, T] in ADC codes.
+
+    Args:
+        weighted: as for :func:`crop_table`.
 
     Raises:
         DataError: no training window in any dataset.
     """
-    table = crop_table(dataset, config.preprocess.random_crop)
+    table = crop_table(dataset, config.preprocess.random_crop, weighted=weighted)
     rng = _generator(config.train.seed, count, _FRAMES_STREAM)
     starts = table.locate(*rng.random((2, count)))
     dtype = np.int16 if config.signal.container_bits == 16 else np.int32

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import ShapeError
-from kit.quantize.context import NetworkShape, fit_network, past_groups
+from kit.quantize.context import TRIAL, NetworkShape, fit_network
 from kit.quantize.grouping import (
     Counts,
     Labels,
@@ -53,9 +53,9 @@ _TARGETS = 24
 _ORDER_GROUPS = (64, 32)
 """Groups that a codebook is brought into the order of: on the first level, and on the others."""
 _ORDER_CLASSES = 64
-_NETWORK_SHARES = (0.5, 0.65)
+_NETWORK_SHARES = (0.5, 0.575, 0.65)
 """Shares of the flash tried for a first level with a network, where there are other levels."""
-_NETWORK_PAST, _NETWORK_WIDTH, _UNITS_STEP = 8, 4, 4
+_NETWORK_WIDTH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,7 @@ def _network_shapes(entries: int, budget_bytes: int, in_place: bool) -> list[Sha
     shapes: list[Shape] = []
     for groups in (16, 32, 64):
         if groups <= entries:
-            sizes = [
-                NetworkShape(_NETWORK_PAST, _NETWORK_WIDTH, units)
-                for units in range(_UNITS_STEP, UNITS_MAX + 1, _UNITS_STEP)
-            ]
+            sizes = [NetworkShape(_NETWORK_WIDTH, units) for units in range(1, UNITS_MAX + 1)]
             fitting = [Shape(groups, _ORDER_CLASSES, network=size, in_place=in_place) for size in sizes]
             shapes += [shape for shape in fitting if shape.table_bytes(entries) <= budget_bytes][-1:]
     return shapes
@@ -176,14 +173,25 @@ def fit_coding(
             left -= level.table_bytes
             bits += least
         found.append((bits, levels))
-    return CodingModel(index_bits, tuple(min(found, key=lambda each: each[0])[1]))
+    levels = min(found, key=lambda each: each[0])[1]
+    return CodingModel(index_bits, (_whole(train, levels[0]), *levels[1:]))
+
+
+def _whole(train: NDArray[np.uint16], level: LevelModel) -> LevelModel:
+    """The first level with its network, if it has one, trained to the end: other levels do not depend on it."""
+    if level.network is None:
+        return level
+    groups = level.group_of_slot[level.slot[train[:, :, 0]]]
+    shape = NetworkShape(level.network.width, level.network.units)
+    return replace(level, network=fit_network(groups, level.groups, shape))
 
 
 def _best_level(
     train: NDArray[np.uint16], validation: NDArray[np.uint16], index_bits: int, levels: list[LevelModel],
     shapes: list[Shape],
 ) -> tuple[LevelModel, float]:  # fmt: skip
-    """The next level's model of the fewest bits an index of the validation frames, and these."""
+    """The next level's model of the fewest bits an index of the validation frames, and these; networks after a short
+    training."""
     number = len(levels)
     best, least = LevelModel.without_model(), float(index_bits)
     clusters: Clusters = {}
@@ -229,8 +237,8 @@ def _group_frequency(indices: NDArray[np.uint16], number: int, levels: list[Leve
     """Frequency that the group of each index has in its context: int64[n, P]."""
     level = levels[number]
     if level.network is not None:
-        weights = level.network.weights(past_groups(group, level.network.past, level.groups))
-        sums, at = network_cumulative(weights), group.reshape(-1)
+        weights = level.network.frame_weights(group)
+        sums, at = network_cumulative(weights.reshape(-1, level.groups)), group.reshape(-1)
         rows = np.arange(len(at))
         return (sums[rows, at + 1] - sums[rows, at]).reshape(group.shape)
     near, far = _conditioning(indices, number)
@@ -289,7 +297,7 @@ def _fit_level(
         "member_scale": member_scale,
     }  # fmt: skip
     if shape.network is not None:
-        network = fit_network(groups[target], shape.groups, shape.network)
+        network = fit_network(groups[target], shape.groups, shape.network, share=TRIAL)
         return replace(LevelModel.without_model(), **places, network=network)
     order = slot if number == 0 else before[number - 1].slot
     nears, fars = (_shared(labels, order, shape.shift) for labels in (nears, fars))

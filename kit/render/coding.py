@@ -80,11 +80,11 @@ def _place_tables(level: LevelModel, name: str) -> dict[str, Table]:
 
 def _network_tables(network: ContextNetwork, name: str) -> dict[str, Table]:
     rows, width = network.embedding.shape
-    units, inputs = network.hidden.shape
+    units, inputs = network.recurrent.shape
     abouts = {
         "embedding": f"vector of each group, and of no group, [{rows}][{width}]",
-        "hidden": f"weights from the vectors of {network.past} positions to the units, [{units}][{inputs}]",
-        "hidden_bias": f"biases of the units, [{units}]",
+        "recurrent": f"weights to the units from the vector and the units before, [{units}][{inputs}]",
+        "unit_bias": f"biases of the units, [{units}]",
         "output": f"weights from the units to the groups, [{network.groups}][{units}]",
         "output_bias": f"biases of the groups, [{network.groups}]",
     }
@@ -92,7 +92,7 @@ def _network_tables(network: ContextNetwork, name: str) -> dict[str, Table]:
 
 
 def _network_fields(network: ContextNetwork, tables: dict[str, Table]) -> tuple[tuple[str, str | int], ...]:
-    sizes = (("past", network.past), ("width", network.embedding.shape[1]), ("units", network.units))
+    sizes = (("width", network.width), ("units", network.units))
     return (*((key, each.name) for key, each in tables.items()), *sizes)
 
 

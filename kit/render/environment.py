@@ -15,7 +15,7 @@ from kit.errors import RenderError
 from kit.files import asset, sha256_bytes, sha256_file
 from kit.graph.ir import SCHEMA
 
-RUNTIME_ABI = 7
+RUNTIME_ABI = 8
 """KIT_RUNTIME_ABI that rendered files are made for; a test compares it with kit_common.h."""
 
 HASH_DIGITS = 12

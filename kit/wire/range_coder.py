@@ -112,15 +112,19 @@ class _Context:
         self._above = np.zeros(count, np.int64)
         self._count = count
         network = model.levels[0].network
-        self._past = np.empty((count, 0), np.int64)
         if network is not None:
-            self._past = np.full((count, network.past), network.groups, np.int64)
+            self._units = network.start(count)
+            self._before = np.full(count, network.groups)
 
     def cumulative(self, number: int) -> NDArray[np.int64]:
-        """Cumulative frequencies of the groups of level ``number`` at the position at hand: int64[n, G + 1]."""
+        """Cumulative frequencies of the groups of level ``number`` at the position at hand: int64[n, G + 1].
+
+        To be called once for each index: a network's units step on.
+        """
         level = self._levels[number]
         if level.network is not None:
-            return network_cumulative(level.network.weights(self._past))
+            self._units = level.network.step(self._units, self._before)
+            return network_cumulative(level.network.weights(self._units))
         found: NDArray[np.int64] = level.row_cumulative[self._row(number)]
         return found
 
@@ -141,7 +145,7 @@ class _Context:
         if number > 0 or level.uniform:
             return
         if level.network is not None:
-            self._past = np.concatenate([level.group_of_slot[slot][:, None], self._past[:, :-1]], axis=1)
+            self._before = level.group_of_slot[slot]
             return
         if self._near is not None:
             self._far = (level.context[self._near >> level.shift] >> 6).astype(np.int64)

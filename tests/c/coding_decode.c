@@ -67,25 +67,35 @@ static int32_t by_64(int32_t value)
     return value >= 0 ? value / 64 : -((63 - value) / 64);
 }
 
-/* Section 7.4: group of the next index, after the groups of the positions before, the latest first. */
-static unsigned read_predicted(reader_t *reader, const kit_coding_network_t *network, unsigned groups, const unsigned *past)
+/* Section 7.4: what the units give at the next position, whose predecessor has the group `before`. */
+static void step_units(const kit_coding_network_t *network, unsigned before, int32_t *units)
+{
+    const unsigned width = network->width;
+    const unsigned inputs = width + network->units;
+    int32_t next[KIT_CODING_UNITS_MAX];
+    for (unsigned unit = 0; unit < network->units; unit++) {
+        const int8_t *row = network->recurrent + unit * inputs;
+        int32_t sum = network->unit_bias[unit];
+        for (unsigned i = 0; i < width; i++) {
+            sum += row[i] * network->embedding[before * width + i];
+        }
+        for (unsigned i = 0; i < network->units; i++) {
+            sum += row[width + i] * units[i];
+        }
+        next[unit] = by_64(sum) < 0 ? 0 : by_64(sum) > 127 ? 127 : by_64(sum);
+    }
+    memcpy(units, next, sizeof next[0] * network->units);
+}
+
+/* Section 7.4: group of the next index, where the units give so much. */
+static unsigned read_predicted(reader_t *reader, const kit_coding_network_t *network, unsigned groups, const int32_t *units)
 {
     static const uint16_t MANTISSAS[16] = {4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
                                            2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139};
-    const unsigned inputs = (unsigned)network->past * network->width;
-    int32_t units[KIT_CODING_UNITS_MAX];
     int32_t logits[KIT_CODING_GROUPS_MAX];
     uint32_t weights[KIT_CODING_GROUPS_MAX];
     int32_t best = INT32_MIN;
     uint32_t total = 0;
-    for (unsigned unit = 0; unit < network->units; unit++) {
-        int32_t sum = network->hidden_bias[unit];
-        for (unsigned i = 0; i < inputs; i++) {
-            const int8_t *vector = network->embedding + past[i / network->width] * network->width;
-            sum += network->hidden[unit * inputs + i] * vector[i % network->width];
-        }
-        units[unit] = by_64(sum) < 0 ? 0 : by_64(sum) > 127 ? 127 : by_64(sum);
-    }
     for (unsigned group = 0; group < groups; group++) {
         int32_t sum = network->output_bias[group];
         for (unsigned unit = 0; unit < network->units; unit++) {
@@ -150,11 +160,9 @@ bool coding_decode(const uint8_t *code, size_t bytes, const kit_coding_level_t *
     reader_t reader = {code, bytes, 0, 0, UINT32_MAX, true};
     const kit_coding_level_t *top = &levels[0];
     unsigned places[3] = {0, 0, 0}; /* of the first level: here, one and two positions before */
-    unsigned past[KIT_CODING_PAST_MAX]; /* groups of the first level, the latest first */
+    unsigned before = top->groups; /* group of the first level's index one position before */
+    int32_t units[KIT_CODING_UNITS_MAX] = {0};
     unsigned above = 0;
-    for (unsigned i = 0; i < KIT_CODING_PAST_MAX; i++) {
-        past[i] = top->groups;
-    }
     for (unsigned i = 0; i < 4; i++) {
         reader.offset = reader.offset << 8 | next_byte(&reader);
     }
@@ -171,9 +179,9 @@ bool coding_decode(const uint8_t *code, size_t bytes, const kit_coding_level_t *
         } else {
             unsigned group;
             if (level->network != NULL) {
-                group = read_predicted(&reader, level->network, level->groups, past);
-                memmove(past + 1, past, sizeof past - sizeof past[0]);
-                past[0] = group;
+                step_units(level->network, before, units);
+                group = read_predicted(&reader, level->network, level->groups, units);
+                before = group;
             } else {
                 const unsigned row = row_of(level, top, number, position, above, places);
                 const unsigned stride = (level->groups + 1u) / 2u;

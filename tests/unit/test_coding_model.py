@@ -237,8 +237,8 @@ def test_every_coding_model_of_the_zoo_fits_its_weights() -> None:
 
 
 def repeated(rng: np.random.Generator, frames: int, entries: int) -> NDArray[np.uint16]:
-    """Indices that repeat a pattern of four positions of each frame's own, loosely: two before tell nothing."""
-    quarter = np.tile(rng.integers(0, 4, (frames, 4)), (1, 6))
+    """Indices that repeat a pattern of three positions of each frame's own, loosely: two before tell nothing."""
+    quarter = np.tile(rng.integers(0, 4, (frames, 3)), (1, 8))
     first = quarter * (entries // 4) + rng.integers(0, entries // 4, quarter.shape)
     second = (first * 3 + rng.integers(0, 3, quarter.shape)) % entries
     return np.stack([first, second], axis=2).astype(np.uint16)
@@ -247,7 +247,7 @@ def repeated(rng: np.random.Generator, frames: int, entries: int) -> NDArray[np.
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_network_knows_more_than_two_positions(in_place: bool) -> None:
     rng = np.random.default_rng(seed())
-    train, validation, test = (repeated(rng, n, 64) for n in (400, 100, 100))
+    train, validation, test = (repeated(rng, n, 64) for n in (500, 100, 100))
     if in_place:
         rank = np.argsort(coding_order(train, 6), axis=1)
         train, validation, test = (
@@ -257,7 +257,7 @@ def test_a_network_knows_more_than_two_positions(in_place: bool) -> None:
     classes = fit_coding(train, validation, 6, in_place=in_place)
     model = fit_coding(train, validation, 6, network=True, in_place=in_place)
     network = model.levels[0].network
-    assert network is not None and network.past == 8 and model.table_bytes <= TABLE_BYTES_MAX
+    assert network is not None and network.units >= 8 and model.table_bytes <= TABLE_BYTES_MAX
     assert all(level.in_place == in_place for level in model.levels)
     assert mean_bits(test, 0, list(model.levels)) < 5.0, "classes of two positions find nothing"
     assert classes.levels[0].uniform or mean_bits(test, 0, list(classes.levels)) > 5.8
@@ -293,8 +293,8 @@ def test_stretches_join_neighbours_that_lose_least() -> None:
 def network_with(**changes: Any) -> ContextNetwork:
     values: dict[str, Any] = {
         "embedding": np.array([[40], [-30], [0]], np.int8),
-        "hidden": np.array([[64, 32], [-20, 50]], np.int8),
-        "hidden_bias": np.array([100, 32], np.int16),
+        "recurrent": np.array([[64, 40, -20], [-20, 30, 50]], np.int8),
+        "unit_bias": np.array([100, 32], np.int16),
         "output": np.array([[90, -10], [-5, 30]], np.int8),
         "output_bias": np.array([0, 64], np.int16),
     }
@@ -305,16 +305,16 @@ def network_with(**changes: Any) -> ContextNetwork:
     ("changes", "words"),
     [
         ({"embedding": np.zeros((2, 1), np.int8)}, "network of"),
-        ({"hidden": np.zeros((2, 2), np.int16)}, "network hidden is int16"),
-        ({"hidden_bias": np.zeros(3, np.int16)}, "network of"),
+        ({"recurrent": np.zeros((2, 3), np.int16)}, "network recurrent is int16"),
+        ({"unit_bias": np.zeros(3, np.int16)}, "network of"),
         ({"output_bias": np.zeros(0, np.int16)}, "network output_bias is"),
-        ({"hidden": np.zeros((2, 9), np.int8)}, "9 positions"),
-        ({"hidden": np.zeros((2, 128), np.int8), "embedding": np.zeros((3, 32), np.int8)}, "128 inputs"),
+        ({"recurrent": np.zeros((2, 2), np.int8)}, "network of"),
+        ({"recurrent": np.zeros((2, 11), np.int8), "embedding": np.zeros((3, 9), np.int8)}, "9 coordinates, 2 units"),
         ({"embedding": np.zeros((3, 3), np.int8)}, "network of"),
     ],
 )
 def test_defective_networks_are_refused(changes: dict[str, Any], words: str) -> None:
-    assert network_with().past == 2
+    assert (network_with().width, network_with().units) == (1, 2)
     with pytest.raises(ArtifactError, match=words):
         network_with(**changes)
 
@@ -331,7 +331,7 @@ def test_a_network_stands_alone_on_the_first_level(tmp_path: Path) -> None:
         CodingModel(2, (good, good))
     CodingModel(2, (good,)).save(tmp_path / "coding.npz")
     arrays = dict(np.load(tmp_path / "coding.npz"))
-    del arrays["level0_network_hidden"]
+    del arrays["level0_network_recurrent"]
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(ArtifactError, match="no coding model"):
         CodingModel.load(tmp_path / "other.npz")

@@ -148,6 +148,15 @@ def test_datasets_mix_by_weight_and_uniformly_within(tmp_path: Path) -> None:
     shares = [np.mean((starts >= e.offset) & (starts < e.offset + e.length)) for e in entries]
     assert np.allclose(shares, 0.75 / len(entries), atol=0.015) and len(entries) == 2
     assert table.locate(np.array([0.0, 1 - 2**-53]), np.array([0.0, 1 - 2**-53])).size == 2
+    even = crop_table(dataset, True, weighted=False).locate(*rng.random((2, 40000)))
+    assert abs(float(np.mean(even < edge)) - 0.5) < 0.01
+    ones = np.concatenate([dataset.samples(entry) for entry in entries])
+    counts = []
+    for weighted in (True, False):
+        frames = training_frames(dataset, make_config(sources=sources), 2000, weighted=weighted)
+        known = {w.tobytes() for w in np.lib.stride_tricks.sliding_window_view(ones, frames.shape[1])}
+        counts.append(sum(frame.tobytes() in known for frame in frames))
+    assert abs(counts[0] - 1500) < 80 and abs(counts[1] - 1000) < 80
 
 
 def test_validation_is_every_frame_once_in_order() -> None:

@@ -218,24 +218,30 @@ def test_range_code() -> None:
 def test_network() -> None:
     network = ContextNetwork(
         embedding=np.array([[40], [-30], [0]], np.int8),
-        hidden=np.array([[64, 32], [-20, 50]], np.int8),
-        hidden_bias=np.array([100, 32], np.int16),
+        recurrent=np.array([[64, 40, -20], [-20, 30, 50]], np.int8),
+        unit_bias=np.array([100, 32], np.int16),
         output=np.array([[90, -10], [-5, 30]], np.int8),
         output_bias=np.array([0, 64], np.int16),
     )
-    assert "v = 40, -30 and, for no group, 0; w = (64, 32), (-20, 50); b = 100, 32; o = (90, -10), (-5, 30)" in TEXT
+    assert "v = 40, -30 and, for no group, 0; w = (64, 40, -20), (-20, 30, 50); b = 100, 32;" in TEXT
+    assert "o = (90, -10), (-5, 30); c = 0, 64. The indices of a frame have the groups 0, 0, 1, 1:" in TEXT
     assert "m = " + ", ".join(str(value) for value in MANTISSAS) in " ".join(TEXT.split())
     examples = [row for row in rows("7.4") if len(row) == 6 and row[0][0].isdigit()]
-    assert len(examples) == 3
-    for before, inputs, units, logits, weights, cumulative in examples:
-        past = np.array([[int(group) for group in before.split(",")[0].split()]])
-        assert network.embedding[past].reshape(-1).tolist() == [int(value) for value in inputs.split()]
+    assert [row[0] for row in examples] == ["0 2", "1 0", "2 0", "3 1"]
+    found, before = network.start(1), network.start(1)
+    for place, inputs, units, logits, weights, cumulative in examples:
+        group = np.array([int(place.split()[1])])
         x, h, t = (np.array([int(value) for value in cell.split()]) for cell in (inputs, units, logits))
-        assert h.tolist() == np.clip((network.hidden.astype(int) @ x + network.hidden_bias) >> 6, 0, 127).tolist()
+        assert np.concatenate([network.embedding[group[0]], before[0]]).tolist() == x.tolist()
+        assert h.tolist() == np.clip((network.recurrent.astype(int) @ x + network.unit_bias) >> 6, 0, 127).tolist()
         assert t.tolist() == ((network.output.astype(int) @ h + network.output_bias) >> 6).tolist()
-        found = network.weights(past)
-        assert found[0].tolist() == [int(value) for value in weights.split()]
-        assert network_cumulative(found)[0].tolist() == [int(value) for value in cumulative.split()]
+        found = network.step(before, group)
+        assert found[0].tolist() == h.tolist()
+        assert network.weights(found)[0].tolist() == [int(value) for value in weights.split()]
+        assert network_cumulative(network.weights(found))[0].tolist() == [int(value) for value in cumulative.split()]
+        before = found
+    whole = network.frame_weights(np.array([[0, 0, 1, 1]]))
+    assert whole[0].tolist() == [[int(value) for value in row[4].split()] for row in examples]
 
 
 def test_version_is_that_of_the_build_hash() -> None:

@@ -10,7 +10,7 @@
 #include "kit_common.h"
 #include "kit_rvq.h"
 
-#if KIT_RUNTIME_ABI != 7
+#if KIT_RUNTIME_ABI != 8
 #error "rendered for another runtime; rerun `kit build-firmware`"
 #endif
 

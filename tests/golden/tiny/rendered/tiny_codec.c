@@ -7,7 +7,7 @@
 
 #include "codebook.h"
 
-#if KIT_RUNTIME_ABI != 7
+#if KIT_RUNTIME_ABI != 8
 #error "rendered for another runtime; rerun `kit build-firmware`"
 #endif
 KIT_STATIC_ASSERT(TINY_FRAME_SAMPLES <= KIT_FRAME_SAMPLES_MAX, tiny_frame_is_in_bounds);

@@ -19,7 +19,7 @@
 #endif
 #include "tiny_model.h"
 
-#if KIT_RUNTIME_ABI != 7
+#if KIT_RUNTIME_ABI != 8
 #error "rendered for another runtime; rerun `kit build-firmware`"
 #endif
 #if KIT_SAMPLE_BITS < 16

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#if KIT_RUNTIME_ABI != 7
+#if KIT_RUNTIME_ABI != 8
 #error "rendered for another runtime; rerun `kit build-firmware`"
 #endif
 
