@@ -124,12 +124,12 @@ def _units(used: Parameters, vectors: NDArray[np.float32]) -> tuple[NDArray[np.f
     to_units, memory = used["recurrent"][:, :width].T, used["recurrent"][:, width:].T
     sums = vectors @ to_units + used["unit_bias"]
     units = np.empty_like(sums)
-    here, lsb = np.zeros_like(sums[0]), np.float32(1 << UNIT_BITS)
+    here, one = np.zeros_like(sums[0]), np.float32(1 << UNIT_BITS)
     for at, outside in enumerate(sums):
         outside += here @ memory
-        here = np.clip(np.floor(outside * lsb), 0, 127) / lsb
+        here = np.clip(np.floor(outside * one), 0, 127) / one
         units[at] = here
-    return units, (sums > 0) & (sums < 128 / lsb)
+    return units, (sums > 0) & (sums < 128 / one)
 
 
 def _gradients(values: Parameters, before: NDArray[np.int64], wanted: NDArray[np.int64]) -> Parameters:
