@@ -35,7 +35,7 @@ def _fixed(config: Config) -> Config:
 
 def _coding(config: Config, indices: NDArray[np.uint16]) -> CodingModel | None:
     """A coding model fitted to the very frames it will code; None where indices have a fixed width. The codebook is in
-    no order, but so many entries have no model other than one in place."""
+    no order; of more entries than there are places for, the model is that of indices in their own places."""
     if config.packet.coding == "fixed":
         return None
     return fit_coding(

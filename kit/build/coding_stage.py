@@ -38,7 +38,7 @@ def fit_coding_model(context: Context) -> None:
         validation,
         context.config.model.index_bits,
         network=context.config.packet.context == "network",
-        # A codebook of this run is in order; one of the zoo may not be, but so many entries have no other model.
+        # A codebook of this run is in order. One of the zoo may not be, but many entries have no table of places.
         in_place=context.train or context.config.model.latent_width > PLACES_MAX,
     )
     model.save(context.folder / CODING_FILE)

@@ -59,7 +59,7 @@ def fit_network(
         groups: [n, P] integers below ``number``: groups of the first level's indices of training frames.
         number: G.
         shape: of the network.
-        share: of the steps of a whole training, where these are more than :data:`STEPS_MIN`.
+        share: of the steps of a whole training that are made, :data:`STEPS_MIN` at least.
         seed: of the start and the order.
     """
     rng = np.random.default_rng(seed)
