@@ -6,6 +6,7 @@ one goes on where it stopped, and one of other settings or recordings is another
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -31,6 +32,9 @@ CONFIDENCE = 0.95
 
 RESULT = "result.json"
 
+RUN_FORMAT = 2
+"""Part of a run's name: results of another make are not taken for ones of this."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -48,6 +52,8 @@ class Run:
         label: of the variant.
         seed: train.seed.
         val_prd: pooled PRD in percent.
+        prd_at_rate: the same at the bits that ``train.rate_bits`` asks for (:func:`kit.model.callbacks.judged_error`);
+            ``val_prd`` where it asks for none. Variants are compared by it.
         entropy_bits: order-0 entropy of the indices, bits per index, level by level.
         decoder_parameters: size of the decoder.
         best_epoch: counted from 0.
@@ -58,6 +64,7 @@ class Run:
     label: str
     seed: int
     val_prd: float
+    prd_at_rate: float
     entropy_bits: tuple[float, ...]
     decoder_parameters: int
     best_epoch: int
@@ -115,21 +122,24 @@ def train_run(label: str, config: Config, dataset: Dataset, out: Path) -> Run:
         TrainingError: see :func:`kit.model.training.train`.
     """
     from kit.data.batches import training_batches, validation_batches
+    from kit.model.callbacks import judged_error
     from kit.model.decoder import build_decoder
     from kit.model.training import fingerprint, train
 
-    key = sha256_bytes(f"{fingerprint(config)} {json.dumps(dataset.to_json(), sort_keys=True)}".encode())[:12]
+    key = sha256_bytes(f"{RUN_FORMAT} {fingerprint(config)} {json.dumps(dataset.to_json(), sort_keys=True)}".encode())[:12]
     folder = out / "runs" / key
     if (folder / RESULT).is_file():
         known = read_json(folder / RESULT)
         return Run(**{**known, "label": label, "entropy_bits": tuple(known["entropy_bits"])})
     batches = partial(training_batches, dataset, config)
     result = train(config, batches, validation_batches(dataset, config), folder)
+    best = _history_row(folder / "history.csv", result.best_epoch)
     run = Run(
         label,
         config.train.seed,
         result.best_val_prd,
-        _entropy(folder / "history.csv", result.best_epoch),
+        100.0 * math.sqrt(judged_error(best)),
+        _entropy(best),
         build_decoder(config).count_params(),
         result.best_epoch,
         result.epochs,
@@ -139,11 +149,12 @@ def train_run(label: str, config: Config, dataset: Dataset, out: Path) -> Run:
     return run
 
 
-def _entropy(history: Path, epoch: int) -> tuple[float, ...]:
-    import csv
+def _history_row(history: Path, epoch: int) -> dict[str, str]:
+    with history.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))[epoch]
 
-    with history.open(newline="") as stream:
-        row = list(csv.DictReader(stream))[epoch]
+
+def _entropy(row: dict[str, str]) -> tuple[float, ...]:
     levels = sum(name.startswith("val_entropy_") for name in row)
     return tuple(float(row[f"val_entropy_{level}"]) for level in range(levels))
 
@@ -162,19 +173,20 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 def compare(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row per variant in the order of their first run.
 
-    ``val_prd`` and ``change`` are mean and half width of the interval; ``change`` is against the base, seed by seed,
-    over the seeds that both have, and None for the base itself. A half width that one seed cannot give is None.
+    ``val_prd``, ``prd_at_rate`` and ``change`` are mean and half width of the interval; ``change`` is that of
+    ``prd_at_rate`` against the base, seed by seed, over the seeds that both have, and None for the base itself. A half width that one seed cannot give is None.
     """
-    base = {run.seed: run.val_prd for run in runs if run.label == BASE}
+    base = {run.seed: run.prd_at_rate for run in runs if run.label == BASE}
     rows = []
     for label in dict.fromkeys(run.label for run in runs):
         own = [run for run in runs if run.label == label]
-        paired = [run.val_prd - base[run.seed] for run in own if run.seed in base]
+        paired = [run.prd_at_rate - base[run.seed] for run in own if run.seed in base]
         rows.append(
             {
                 "variant": label,
                 "seeds": [run.seed for run in own],
                 "val_prd": _finite(t_interval([run.val_prd for run in own])),
+                "prd_at_rate": _finite(t_interval([run.prd_at_rate for run in own])),
                 "change": _finite(t_interval(paired)) if paired and label != BASE else None,
                 "entropy_bits": [float(v) for v in np.mean([run.entropy_bits for run in own], axis=0)],
                 "decoder_parameters": own[0].decoder_parameters,
@@ -193,8 +205,9 @@ def markdown(rows: Sequence[dict[str, Any]], caption: str) -> str:
     lines = [
         caption,
         "",
-        "| variant | seeds | validation PRD, % | change, % | entropy, bits per index | decoder parameters | steps/s |",
-        "|---|---|---|---|---|---|---|",
+        "| variant | seeds | validation PRD, % | at its rate, % | change, % | entropy, bits per index | decoder parameters "
+        "| steps/s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         entropy = " + ".join(f"{bits:.2f}" for bits in row["entropy_bits"])
@@ -202,6 +215,7 @@ def markdown(rows: Sequence[dict[str, Any]], caption: str) -> str:
             row["variant"],
             len(row["seeds"]),
             _plus_minus(row["val_prd"], "{:.3f}"),
+            _plus_minus(row["prd_at_rate"], "{:.3f}"),
             _plus_minus(row["change"], "{:+.3f}"),
             entropy,
             f"{row['decoder_parameters']:,}",
@@ -251,8 +265,10 @@ def ablate(
             caption = (
                 f"Validation PRD (pooled, float model, best epoch) on {dataset.label}, "
                 f"{len(dataset.frames('val'))} frames of validation subjects; {config.train.epochs} epochs of "
-                f"{config.train.steps_per_epoch} steps of {config.train.batch_size} frames; ± is the half width of the "
-                f"{CONFIDENCE:.0%} t interval over seeds, change is against {BASE}, seed by seed."
+                f"{config.train.steps_per_epoch} steps of {config.train.batch_size} frames; at its rate: where "
+                "train.rate_bits is set, the error at those bits, by a factor of four for a bit in every channel; ± is "
+                f"the half width of the {CONFIDENCE:.0%} t interval over seeds, change is that at the rate against {BASE}, "
+                "seed by seed."
             )
             table = markdown(rows, caption)
             write_json(out / "ablation.json", {"rows": rows, "runs": [asdict(run) for run in runs], "caption": caption})

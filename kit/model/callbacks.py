@@ -27,6 +27,15 @@ STATE_WEIGHTS = ("state0.weights.h5", "state1.weights.h5")
 Logs = dict[str, Any]
 
 
+def judged_error(logs: Logs) -> float:
+    """What epochs are compared by: ``val_mse``; where the price of a bit is steered, ``val_mse_at_rate``.
+
+    While prices move, an early epoch has a small error for the bits that it takes too much. ``val_mse_at_rate`` is the
+    error at the bits that are wanted, by the slope of fine quantization: a factor of four for a bit in every channel.
+    """
+    return float(logs.get("val_mse_at_rate", logs["val_mse"]))
+
+
 class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
     """Starts the codebooks, revives unused entries and reports how the codebooks are used.
 
@@ -77,6 +86,9 @@ class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
                 logs[f"entries_used_{level}"] = int(np.count_nonzero(usage[level]))
             for level, bits in enumerate(entropy_bits(np.asarray(rvq.choices))):
                 logs[f"val_entropy_{level}"] = float(bits)
+            if rvq.rate_bits:
+                surplus = sum(logs[f"val_entropy_{level}"] for level in range(rvq.levels)) - rvq.rate_bits
+                logs["val_mse_at_rate"] = logs["val_mse"] * 4.0 ** (surplus / rvq.channels)
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         if float(rvq.active) and epoch < self.last_revival:
             generator = np.random.default_rng((self.seed, epoch))
@@ -88,7 +100,7 @@ class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: history.csv, the best quantizing weights by ``val_mse``, and what a later call continues from.
+    """After each epoch: history.csv, the best quantizing weights (:func:`judged_error`), and what a later call continues from.
 
     Args:
         folder: where weights and state go.
@@ -100,7 +112,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.folder, self.history, self.fingerprint = folder, history, fingerprint
         self.rows: list[Logs] = []
-        self.best_epoch, self.best_val_mse, self.seconds_before = -1, math.inf, 0.0
+        self.best_epoch, self.best_val_mse, self.least_error, self.seconds_before = -1, math.inf, math.inf, 0.0
         self.started = time.monotonic()
 
     @property
@@ -126,6 +138,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             raise TrainingError(f"the checkpoint in {self.folder} is damaged ({type(error).__name__})", fix) from None
         self.rows = state["rows"]
         self.best_epoch, self.best_val_mse = state["best_epoch"], state["best_val_mse"]
+        self.least_error = state.get("least_error", self.best_val_mse)
         self.seconds_before = state["seconds"]
         return len(self.rows)
 
@@ -137,8 +150,9 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         """Write everything; the state file comes last and makes the epoch count."""
         logs = logs or {}
         self.rows.append({"epoch": epoch, **{key: logs[key] for key in sorted(logs)}})
-        if logs["quantized"] and logs["val_mse"] < self.best_val_mse:
+        if logs["quantized"] and judged_error(logs) < self.least_error:
             self.best_epoch, self.best_val_mse = epoch, float(logs["val_mse"])
+            self.least_error = judged_error(logs)
             self._save(BEST_WEIGHTS)
         self._save(_state_weights(self.rows))
         self._write_history()
@@ -148,6 +162,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
                 "best_epoch": self.best_epoch,
                 "best_val_mse": self.best_val_mse,
                 "fingerprint": self.fingerprint,
+                "least_error": self.least_error,
                 "rows": self.rows,
                 "seconds": self.seconds,
             },
@@ -178,14 +193,14 @@ def _state_weights(rows: list[Logs]) -> str:
 
 
 def stalled(rows: list[Logs], first: int, patience: int) -> bool:
-    """Whether the last ``patience`` epochs or more brought no smaller ``val_mse``.
+    """Whether the last ``patience`` epochs or more brought no smaller error (:func:`judged_error`).
 
     Args:
         rows: the history from epoch 0 on.
         first: epochs before this one do not count.
         patience: at least 1.
     """
-    errors = [row["val_mse"] for row in rows[first:]]
+    errors = [judged_error(row) for row in rows[first:]]
     return bool(errors) and len(errors) - 1 - errors.index(min(errors)) >= patience
 
 

@@ -52,8 +52,8 @@ def test_t_interval_of_a_textbook_sample() -> None:
     assert t_interval([5.0])[1] == float("inf")
 
 
-def run(label: str, seed: int, prd: float) -> Run:
-    return Run(label, seed, prd, (7.5, 7.0), 1000, 3, 5, 10.0)
+def run(label: str, seed: int, prd: float, at_rate: float | None = None) -> Run:
+    return Run(label, seed, prd, prd if at_rate is None else at_rate, (7.5, 7.0), 1000, 3, 5, 10.0)
 
 
 def test_change_is_paired_by_seed() -> None:
@@ -65,6 +65,13 @@ def test_change_is_paired_by_seed() -> None:
     table = markdown([base, other], "Caption.")
     assert table.startswith("Caption.\n\n| variant |") and "| a=1 | 2 | 5.050 ±" in table and "-0.950 ± 0.635" in table
     assert compare(runs[:1])[0]["val_prd"] == [5.0, None]
+
+
+def test_change_is_that_at_the_rate_asked_for() -> None:
+    # The variant has the smaller error, for more bits: at equal bits it is the worse one.
+    rows = compare([run(BASE, 1, 5.0, 5.0), run("a=1", 1, 4.0, 5.5)])
+    assert rows[1]["val_prd"][0] == 4.0 and rows[1]["prd_at_rate"][0] == 5.5 and rows[1]["change"][0] == 0.5
+    assert "| a=1 | 1 | 4.000 | 5.500 | +0.500 |" in markdown(rows, "Caption.")
 
 
 def test_verb_compares_and_does_not_repeat_finished_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

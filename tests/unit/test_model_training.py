@@ -246,6 +246,23 @@ def test_stalled(errors: list[int], expected: bool) -> None:
     assert stalled([{"val_mse": error} for error in errors], first=2, patience=2) is expected
 
 
+def test_stalled_counts_the_error_at_the_bits_asked_for() -> None:
+    dear = {"val_mse": 1.0, "val_mse_at_rate": 4.0}
+    assert not stalled([dear, {"val_mse": 2.0, "val_mse_at_rate": 2.0}], first=0, patience=1)
+    assert stalled([dear, {"val_mse": 2.0, "val_mse_at_rate": 5.0}], first=0, patience=1)
+
+
+def test_best_epoch_is_that_of_the_least_error_at_the_bits_asked_for(tmp_path: Path) -> None:
+    result = run(tiny(rate_bits=3.0), tmp_path)
+    history = rows(tmp_path)
+    for row in history:
+        surplus = row["val_entropy_0"] + row["val_entropy_1"] - 3.0
+        assert row["val_mse_at_rate"] == pytest.approx(row["val_mse"] * 4.0 ** (surplus / 4))
+    errors = [row["val_mse_at_rate"] for row in history]
+    assert errors[result.best_epoch] == min(errors)
+    assert result.best_val_mse == pytest.approx(history[result.best_epoch]["val_mse"])
+
+
 def test_refuses_no_frames_and_wrong_frames(tmp_path: Path) -> None:
     empty = batches(16, 1).take(0)
     with pytest.raises(TrainingError, match="no training frames"):
