@@ -18,6 +18,9 @@ def command(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a run (default: the config's).")] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(min=1, help="Steps of an epoch (default: as above).")] = None,
     data: Annotated[Path | None, typer.Option(help="Root folder of recordings (default: KIT_DATA).")] = None,
+    packets: Annotated[
+        bool, typer.Option("--packets", help="Go on to INT8, refit and packets; quantize and packet settings count.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of runs and table (default: runs/ablate/NAME).")] = None,
 ) -> None:
     """Train a configuration and its variants over several seeds; print validation PRD with confidence intervals.
@@ -27,6 +30,7 @@ def command(
     from rich.console import Console
 
     from kit.build.ablate import ablate, variants
+    from kit.build.ablate_packets import packet_judge
     from kit.build.configs import find_config
     from kit.build.frames import needs_root
     from kit.config import Config, load_config
@@ -51,10 +55,13 @@ def command(
         return loaded[key]
 
     console = Console(soft_wrap=True)
+    judge = packet_judge(folder, console) if packets else None
+
+    def say(text: str) -> None:
+        console.print(f"[bold]{text}[/bold]")
+
     try:
-        table = ablate(
-            chosen, seeds, (epochs, steps_per_epoch), load, folder, lambda text: console.print(f"[bold]{text}[/bold]")
-        )
+        table = ablate(chosen, seeds, (epochs, steps_per_epoch), load, folder, say, judge)
     except KeyboardInterrupt:
         typer.echo("kit: interrupted; the same command goes on from here", err=True)
         raise typer.Exit(130) from None

@@ -33,7 +33,7 @@ def judged_error(logs: Logs) -> float:
     While prices move, an early epoch has a small error for the bits that it takes too much. ``val_mse_at_rate`` is the
     error at the bits that are wanted, by the slope of fine quantization: a factor of four for a bit in every channel.
     """
-    return float(logs.get("val_mse_at_rate", logs["val_mse"]))
+    return float(logs["val_mse_at_rate"] if "val_mse_at_rate" in logs else logs["val_mse"])
 
 
 class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
@@ -100,7 +100,7 @@ class Quantizer(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: history.csv, the best quantizing weights (:func:`judged_error`), and what a later call continues from.
+    """After each epoch: history.csv, the best weights (:func:`judged_error`), and what a later call continues from.
 
     Args:
         folder: where weights and state go.

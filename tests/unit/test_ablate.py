@@ -52,8 +52,8 @@ def test_t_interval_of_a_textbook_sample() -> None:
     assert t_interval([5.0])[1] == float("inf")
 
 
-def run(label: str, seed: int, prd: float, at_rate: float | None = None) -> Run:
-    return Run(label, seed, prd, prd if at_rate is None else at_rate, (7.5, 7.0), 1000, 3, 5, 10.0)
+def run(label: str, seed: int, prd: float, bits: float = 7.0) -> Run:
+    return Run(label, seed, prd, (7.5, bits), 20, 80, 1000, 3, 5, 10.0)
 
 
 def test_change_is_paired_by_seed() -> None:
@@ -67,11 +67,13 @@ def test_change_is_paired_by_seed() -> None:
     assert compare(runs[:1])[0]["val_prd"] == [5.0, None]
 
 
-def test_change_is_that_at_the_rate_asked_for() -> None:
-    # The variant has the smaller error, for more bits: at equal bits it is the worse one.
-    rows = compare([run(BASE, 1, 5.0, 5.0), run("a=1", 1, 4.0, 5.5)])
-    assert rows[1]["val_prd"][0] == 4.0 and rows[1]["prd_at_rate"][0] == 5.5 and rows[1]["change"][0] == 0.5
-    assert "| a=1 | 1 | 4.000 | 5.500 | +0.500 |" in markdown(rows, "Caption.")
+def test_change_is_that_at_the_bits_of_the_base() -> None:
+    # 20 positions of 2 bits more are half a bit for each of 80 latents: at the base's bits the error is 2^0.5 times it.
+    rows = compare([run(BASE, 1, 5.0), run("a=1", 1, 4.0, 9.0)])
+    assert rows[1]["val_prd"][0] == 4.0 and rows[1]["frame_bits"] == 330.0
+    assert rows[1]["same_bits"][0] == pytest.approx(5.657, abs=1e-3) and rows[0]["same_bits"] is None
+    assert rows[1]["change"][0] == pytest.approx(0.657, abs=1e-3)
+    assert "| a=1 | 1 | 4.000 | 7.50 + 9.00 | 330.0 | 5.657 | +0.657 |" in markdown(rows, "Caption.")
 
 
 def test_verb_compares_and_does_not_repeat_finished_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +110,64 @@ def test_verb_compares_and_does_not_repeat_finished_runs(tmp_path: Path, monkeyp
     assert "synthetic" in document["caption"] and "1 epochs of 3 steps of 8 frames" in document["caption"]
     assert (tmp_path / "out" / "ablation.md").read_text() in done.output
     assert module.RESULT in {p.name for p in (tmp_path / "out" / "runs").rglob("*.json")}
+
+
+def ablation_of_packets(tmp_path: Path, *more: str) -> list[str]:
+    from kit.config import dump_config
+
+    source = {"type": "synthetic", "subjects": 4, "seconds_per_subject": 20}
+    model = {"encoder_block_norm": "none", "encoder": "lapped", "encoder_taps": 15, "decoder_head_norm": "none"}
+    quantize = {"refit_steps": 4, "codebook_rounds": 1, "calibration_frames": 8}
+    config = tiny_config(data={"sources": [source]}, train={"batch_size": 8}, model=model, quantize=quantize)
+    (tmp_path / "base.yaml").write_text(dump_config(config))
+    words = ["ablate", "--config", str(tmp_path / "base.yaml"), "--out", str(tmp_path / "out"), "--seeds", "1"]
+    return [*words, "--epochs", "1", "--steps-per-epoch", "4", "--set", "quantize.codebook_bits=16", *more]
+
+
+def test_packets_of_variants_that_share_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_package("tensorflow")
+    from kit.build import ablate_packets
+    from kit.cli.main import app
+    from kit.model import training
+
+    trained: list[int] = []
+    original = training.train
+
+    def counted(config: Any, *rest: Any, **options: Any) -> Any:
+        trained.append(config.train.seed)
+        return original(config, *rest, **options)
+
+    monkeypatch.setattr(training, "train", counted)
+    words = ablation_of_packets(tmp_path, "--packets", "--set", "packet.coding=range")
+    with monkeypatch.context() as patch:
+        patch.setattr(ablate_packets, "_judged", interrupt)
+        assert CliRunner().invoke(app, words).exit_code == 130
+    assert trained == [1]
+    first = CliRunner().invoke(app, words)
+    assert first.exit_code == 0, first.output
+    # The base's stages had been finished before the interruption; its training serves all three.
+    assert trained == [1] and first.output.count("Decoder refit on INT8 indices: unchanged") == 1
+    document = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert "from packets, engine reference" in document["caption"]
+    base, wide, coded = document["runs"]
+    assert base["payload_bytes"] == wide["payload_bytes"] == base["sets"]["synthetic"][1]
+    assert base["val_prd"] == base["sets"]["synthetic"][0] != wide["val_prd"]
+    assert 0 < coded["payload_bytes"] <= base["payload_bytes"] and coded["entropy_bits"] == base["entropy_bits"]
+    assert document["rows"][2]["frame_bits"] == 8 * coded["payload_bytes"]
+    assert "| synthetic: PRD, %; bytes |" in first.output
+    monkeypatch.setattr(ablate_packets, "run_stages", interrupt)
+    again = CliRunner().invoke(app, words)
+    assert again.exit_code == 0 and (tmp_path / "out" / "ablation.md").read_text() in again.output
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_float_models_do_not_show_is_refused(tmp_path: Path) -> None:
+    need_package("tensorflow")
+    from kit.cli.main import app
+
+    result = CliRunner().invoke(app, ablation_of_packets(tmp_path))
+    assert isinstance(result.exception, ConfigError) and not (tmp_path / "out" / "runs").exists()
+    assert "--set quantize.codebook_bits=16" in str(result.exception) and "--packets" in str(result.exception)
