@@ -328,8 +328,8 @@ def ablate(
                 f"Validation PRD (pooled, {what}, best epoch) on {dataset.label}, "
                 f"{len(dataset.frames('val'))} frames of validation subjects; {config.train.epochs} epochs of "
                 f"{config.train.steps_per_epoch} steps of {config.train.batch_size} frames; ± is the half width of the "
-                f"{CONFIDENCE:.0%} t interval over seeds. PRD at the base's bits: an estimate, twice the error for one bit "
-                f"less in each latent of {BASE}; change: that less the PRD of {BASE}, seed by seed."
+                f"{CONFIDENCE:.0%} t interval over seeds. PRD at the base's bits: an estimate, twice the error for one "
+                f"bit less in each latent of {BASE}; change: that less the PRD of {BASE}, seed by seed."
             )
             table = markdown(rows, caption)
             write_json(out / "ablation.json", {"rows": rows, "runs": [asdict(run) for run in runs], "caption": caption})
