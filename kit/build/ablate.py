@@ -238,29 +238,35 @@ def _finite(interval: tuple[float, float]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in interval]
 
 
-def markdown(rows: Sequence[dict[str, Any]], caption: str) -> str:
-    """The comparison as a Markdown table under its caption."""
+def table_cells(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of the comparison, as people read them."""
     sets = list(dict.fromkeys(name for row in rows for name in row["sets"]))
     heads = ["variant", "seeds", "validation PRD, %", "entropy, bits per index", "bits of a frame"]
     heads += ["PRD at the base's bits, %", "change, %", *(f"{name}: PRD, %; bytes" for name in sets)]
     heads += ["decoder parameters", "steps/s"]
-    lines = [caption, "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for row in rows:
-        entropy = " + ".join(f"{bits:.2f}" for bits in row["entropy_bits"])
-        cells = (
+    cells = [
+        [
             row["variant"],
-            len(row["seeds"]),
+            str(len(row["seeds"])),
             _plus_minus(row["val_prd"], "{:.3f}"),
-            entropy,
+            " + ".join(f"{bits:.2f}" for bits in row["entropy_bits"]),
             f"{row['frame_bits']:.1f}",
             _plus_minus(row["same_bits"], "{:.3f}"),
             _plus_minus(row["change"], "{:+.3f}"),
             *(_set_cell(row["sets"].get(name)) for name in sets),
             f"{row['decoder_parameters']:,}",
             f"{row['steps_per_second']:.1f}",
-        )
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        ]
+        for row in rows
+    ]
+    return heads, cells
+
+
+def markdown(rows: Sequence[dict[str, Any]], caption: str) -> str:
+    """The comparison as a Markdown table under its caption."""
+    heads, cells = table_cells(rows)
+    lines = [caption, "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in cells)]) + "\n"
 
 
 def _set_cell(found: dict[str, Any] | None) -> str:
@@ -293,7 +299,7 @@ def ablate(
     out: Path,
     say: Callable[[str], None],
     judge: Judge | None = None,
-) -> str:
+) -> tuple[list[dict[str, Any]], str]:
     """Train every variant with every seed; write ``ablation.json`` and ``ablation.md`` after each run.
 
     Args:
@@ -306,7 +312,7 @@ def ablate(
         judge: makes of a training the run that is compared; without it trainings are, as float models.
 
     Returns:
-        the Markdown table.
+        the rows of :func:`compare`, and their caption.
 
     Raises:
         ConfigError: a variant that no training of float models shows.
@@ -315,7 +321,8 @@ def ablate(
         _require_difference(chosen)
     what = "float model" if judge is None else "from packets, engine reference"
     runs: list[Run] = []
-    table = ""
+    rows: list[dict[str, Any]] = []
+    caption = ""
     for offset in range(seeds):
         for variant in chosen:
             config = with_budget(variant.config, variant.config.train.seed + offset, *budget)
@@ -331,7 +338,6 @@ def ablate(
                 f"{CONFIDENCE:.0%} t interval over seeds. PRD at the base's bits: an estimate, twice the error for one "
                 f"bit less in each latent of {BASE}; change: that less the PRD of {BASE}, seed by seed."
             )
-            table = markdown(rows, caption)
             write_json(out / "ablation.json", {"rows": rows, "runs": [asdict(run) for run in runs], "caption": caption})
-            atomic_write_text(out / "ablation.md", table)
-    return table
+            atomic_write_text(out / "ablation.md", markdown(rows, caption))
+    return rows, caption

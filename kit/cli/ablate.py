@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def command(
@@ -29,7 +32,7 @@ def command(
     """
     from rich.console import Console
 
-    from kit.build.ablate import ablate, variants
+    from kit.build.ablate import ablate, markdown, variants
     from kit.build.ablate_packets import packet_judge
     from kit.build.configs import find_config
     from kit.build.frames import needs_root
@@ -61,9 +64,42 @@ def command(
         console.print(f"[bold]{text}[/bold]")
 
     try:
-        table = ablate(chosen, seeds, (epochs, steps_per_epoch), load, folder, say, judge)
+        rows, caption = ablate(chosen, seeds, (epochs, steps_per_epoch), load, folder, say, judge)
     except KeyboardInterrupt:
         typer.echo("kit: interrupted; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
-    typer.echo(table, nl=False)
+    if not (console.is_terminal and print_table(console, rows, caption)):
+        typer.echo(markdown(rows, caption), nl=False)
     typer.echo(f"ablation: {folder / 'ablation.md'}")
+
+
+VARIANT_WIDTH = 24
+"""Least width of the column of settings, in characters."""
+
+FILE_ONLY = ("entropy, bits per index", "decoder parameters", "steps/s")
+"""Columns that a terminal has no room for."""
+
+
+def print_table(console: Console, rows: list[dict[str, Any]], caption: str) -> bool:
+    """Print a table; False where the terminal is too narrow for one."""
+    from rich.table import Table
+
+    from kit.build.ablate import table_cells
+
+    heads, cells = table_cells(rows)
+    shown = [column for column, head in enumerate(heads) if head not in FILE_ONLY]
+    table = Table(caption=caption, caption_justify="left")
+    needed = 1
+    for column in shown:
+        # Words of the heads may stand below each other, figures stay in one piece.
+        width = max(len(text) for text in (*heads[column].split(), *(row[column] for row in cells if column)))
+        width = width if column else max(width, VARIANT_WIDTH)
+        table.add_column(heads[column], overflow="fold", justify="right" if column else "left", width=width)
+        needed += width + 3
+    if needed > console.width:
+        return False
+    for row in cells:
+        variant = row[0].replace(",", ",\n")
+        table.add_row(variant, *(row[column] for column in shown[1:]))
+    console.print(table, soft_wrap=False, highlight=False)
+    return True

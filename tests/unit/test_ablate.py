@@ -76,6 +76,21 @@ def test_change_is_that_at_the_bits_of_the_base() -> None:
     assert "| a=1 | 1 | 4.000 | 7.50 + 9.00 | 330.0 | 5.657 | +0.657 |" in markdown(rows, "Caption.")
 
 
+def test_terminal_shows_a_table_where_it_has_room(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from kit.cli.ablate import print_table
+
+    rows = compare([run(BASE, 1, 5.0), run("a.b=1,c.d=2", 1, 4.0), run(BASE, 2, 7.0), run("a.b=1,c.d=2", 2, 6.1)])
+    assert print_table(Console(width=120, force_terminal=True, no_color=True), rows, "Caption.")
+    shown = capsys.readouterr().out
+    # Every figure in one piece, a variant's settings below each other, what only the file has left out.
+    assert "5.050 ± 13.342" in shown and "-0.950 ± 0.635" in shown and "a.b=1," in shown and "a.b=1,c.d=2" not in shown
+    assert "Caption." in shown and "steps/s" not in shown
+    assert not print_table(Console(width=60, force_terminal=True), rows, "Caption.")
+    assert not capsys.readouterr().out
+
+
 def test_verb_compares_and_does_not_repeat_finished_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_package("tensorflow")
     from kit.cli.main import app
