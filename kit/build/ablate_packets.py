@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kit.build.ablate import RESULT, Judge, Run, known_run
+from kit.build.ablate import RESULT, Run, known_run
 from kit.build.manifest import Manifest
 from kit.build.pipeline import Context, Stage, run_stages
 from kit.build.stages import stage_list
@@ -34,21 +34,17 @@ STAGES = ("dataset", "train", "quantize", "graph", "coding", "refit")
 """Stages of a build that lead to packets and to what decodes them."""
 
 
-def packet_judge(out: Path, console: Console) -> Judge:
-    """Judges trainings by the packets of the validation frames; finished results are taken from ``out``.
+def packet_run(run: Run, config: Config, dataset: Dataset, trained: Path, *, out: Path, console: Console) -> Run:
+    """``run`` with the figures of its packets on the validation frames, or the finished result from ``out``.
 
     Args:
+        run: the training, of the float autoencoder.
+        config: of the variant, with the seed and the length of the training.
+        dataset: its recordings.
+        trained: folder of the training.
         out: folder of the comparison.
         console: told of each stage.
     """
-
-    def judge(run: Run, config: Config, dataset: Dataset, trained: Path) -> Run:
-        return _packet_run(run, config, dataset, trained, out, console)
-
-    return judge
-
-
-def _packet_run(run: Run, config: Config, dataset: Dataset, trained: Path, out: Path, console: Console) -> Run:
     dump = config.model_dump(mode="json", include={"quantize", "packet", "firmware"})
     key = sha256_bytes(f"{trained.name} {json.dumps(dump, sort_keys=True)}".encode())[:12]
     folder = out / "packets" / key
@@ -66,18 +62,15 @@ def _packet_run(run: Run, config: Config, dataset: Dataset, trained: Path, out: 
 def _stages(context: Context, trained: Path) -> list[Stage]:
     """The stages of the build, its training taken from ``trained``."""
     stages = {stage.name: stage for stage in stage_list(context)}
-    stages["train"] = replace(stages["train"], run=_taking(trained))
+    stages["train"] = replace(stages["train"], run=partial(_take, trained=trained))
     wanted = [name for name in STAGES if name != "coding" or context.config.packet.coding == "range"]
     return [stages[name] for name in wanted]
 
 
-def _taking(trained: Path) -> Callable[[Context], None]:
-    def take(context: Context) -> None:
-        for name in TRAINED:
-            with atomic_path(context.folder / name) as temporary:
-                shutil.copyfile(trained / name, temporary)
-
-    return take
+def _take(context: Context, *, trained: Path) -> None:
+    for name in TRAINED:
+        with atomic_path(context.folder / name) as temporary:
+            shutil.copyfile(trained / name, temporary)
 
 
 def _judged(run: Run, context: Context) -> Run:

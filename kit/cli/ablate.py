@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,7 @@ def command(
     from rich.console import Console
 
     from kit.build.ablate import ablate, markdown, variants
-    from kit.build.ablate_packets import packet_judge
+    from kit.build.ablate_packets import packet_run
     from kit.build.configs import find_config
     from kit.build.frames import needs_root
     from kit.config import Config, load_config
@@ -58,7 +59,7 @@ def command(
         return loaded[key]
 
     console = Console(soft_wrap=True)
-    judge = packet_judge(folder, console) if packets else None
+    judge = partial(packet_run, out=folder, console=console) if packets else None
 
     def say(text: str) -> None:
         console.print(f"[bold]{text}[/bold]")
