@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.config import Config, CsvSource, DemoSource, NpzSource, SyntheticSource
-from kit.errors import DataError
+from kit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from kit.data import Dataset
@@ -42,14 +42,22 @@ def reporting_config(config: Config, root: Path | None) -> Config:
 
     With ``root`` (or sources that need none) it is ``config`` itself. Otherwise its sources are replaced by the
     recordings of the ``demo`` extra where that is installed, and by synthetic PPG where it is not; labels say which.
+
+    Raises:
+        ConfigError: nothing stands in for recordings of this kind of signal.
     """
     if root is not None or not needs_root(config):
         return config
+    if config.signal.kind != "ppg":
+        raise ConfigError(
+            f"{config.name} needs recordings for its vectors and figures, and no folder of them was given; the kit "
+            "brings stand-ins for PPG only",
+            f"add --data DIR with {config.signal.kind.upper()} recordings (layout: docs/data.md)",
+        )
     stand_in: Any = SyntheticSource(type="synthetic")
     try:
         metadata.version("heartpy")
-        if config.signal.kind == "ppg":
-            stand_in = DemoSource(type="demo")
+        stand_in = DemoSource(type="demo")
     except metadata.PackageNotFoundError:
         pass
     return config.model_copy(update={"data": config.data.model_copy(update={"sources": (stand_in,)})})

@@ -10,7 +10,7 @@ from textwrap import indent
 
 from kit.build.arena_stage import ARENA, arena_facts, measure_arena, recorded_arena
 from kit.build.coding_stage import fit_coding_model, measure_coding
-from kit.build.frames import needs_root, vector_frames
+from kit.build.frames import needs_root, reporting_config, vector_frames
 from kit.build.manifest import sha256_tree
 from kit.build.pipeline import Context, Stage
 from kit.build.rendered import artifacts, rendered_files
@@ -258,7 +258,7 @@ def check_inputs(context: Context) -> None:
     Raises:
         RunnerError: an unknown target.
         DataError: a data folder that does not exist.
-        ConfigError: no trained weights that fit, or training without recordings.
+        ConfigError: no trained weights that fit, or training, or a signal without a stand-in, without recordings.
         ToolchainError: training without TensorFlow.
     """
     from kit.data.sources import find_root
@@ -275,6 +275,7 @@ def check_inputs(context: Context) -> None:
                 f"packet.coding is range, and the trained weights of {entry.name} come without a coding model",
                 "add --data DIR with the recordings to fit one to, or set packet.coding: fixed",
             )
+        reporting_config(context.config, context.data_root)
         return
     if context.data_root is None and needs_root(context.config):
         raise ConfigError(

@@ -164,6 +164,13 @@ def test_what_cannot_work_is_said_before_anything_is_written(tmp_path: Path, opt
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ecg_without_recordings_says_how_to_give_them_before_anything_is_written(tmp_path: Path) -> None:
+    done = kit_without_tensorflow("build-firmware", "--config", "ecg_32x_ds16_l1", cwd=tmp_path)
+    assert done.returncode != 0 and len(done.stderr.strip().splitlines()) == 1
+    assert "ecg_32x_ds16_l1 needs recordings" in done.stderr and "add --data DIR with ECG recordings" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_real_frames_agree_on_every_runtime(folder: Path) -> None:
     done = kit_without_tensorflow(
         "validate", "--run", folder / "run", "--data", data_root().resolve(), "--frames", "400", cwd=folder
